@@ -1,0 +1,22 @@
+"""Nexus: what users import. Names load when they are first asked for, so that `import nexus` stays light."""
+
+from importlib import import_module
+from typing import Any
+
+# name: the module that defines it
+EXPORTS: dict[str, str] = {
+    "EmbeddedServer": "nexus.server",
+    "embedded_server": "nexus.server",
+}
+
+__all__ = sorted(EXPORTS)  # noqa: PLE0605 - one list of names is enough
+
+
+def __getattr__(name: str) -> Any:
+    if name not in EXPORTS:
+        raise AttributeError(f"module 'nexus' has no attribute {name!r}")
+    return getattr(import_module(EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
