@@ -37,6 +37,10 @@ class Dispatch(Message):
     """Lease id; of an earlier task where the lease was carried over."""
     epoch: int
     kind: AttemptKind = "run"
+    capabilities: tuple[Token, ...] = ()
+    """What the agent can do; empty where the lease was carried over."""
+    carry_until: datetime | None = None
+    """Until when the lease may be carried over to a next task; None where it was carried over, or may not be."""
 
 
 class ErrorInfo(Message):
@@ -62,6 +66,8 @@ class Settlement(Message):
     error: ErrorInfo | None = None
     retry_at: datetime | None = None
     """It will be tried again then."""
+    reroute: Token | None = None
+    """It will be tried again at once by agents with this capability."""
     kind: AttemptKind = "run"
 
 
@@ -181,6 +187,10 @@ class TasksSettled(Consequences):
     TOPIC: ClassVar[str] = "coordinator.execution.tasks_settled"
 
     results: tuple[Settlement, ...]
+    blocked: tuple[Token, ...] = ()
+    """Tasks that can no longer begin because of the failed ones."""
+    stop: str = ""
+    """Not empty: nothing new starts, for this reason, and what is done is rolled back."""
 
 
 class TaskRetried(Consequences):
