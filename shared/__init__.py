@@ -1,1 +1,1 @@
-"""What every service needs and none owns; no word of the domain in here."""
+"""What every service needs and none owns: the log, repositories, delivery, the frame of a service."""
