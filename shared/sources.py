@@ -144,7 +144,7 @@ def _sentence(detail: ErrorDetails, model: type[BaseModel], names: Mapping[Key, 
     if detail["type"] == "extra_forbidden":
         what = "variable" if variable else "key"
         return f"{where}: unknown {what}{_guess(model, path, variable)}" + _aside(source, variable)
-    message = detail["msg"].removeprefix("Value error, ")
+    message = detail["msg"].removeprefix("Value error, ").partition(", unable to")[0]
     message = message[:1].lower() + message[1:] if path else message
     shown = "" if not path or any(word in path[-1] for word in SECRETS) else f", not {detail['input']!r}"
     return f"{where}: {message}{shown}" + _aside(source, variable)
@@ -156,20 +156,23 @@ def _aside(source: str, variable: bool) -> str:
 
 def _guess(model: type[BaseModel], path: Key, variable: bool) -> str:
     section = section_at(model, path[:-1])
-    siblings = {(*path[:-1], name): name for name in section.model_fields} if section else {}
-    close = get_close_matches(path[-1], siblings.values(), 1)
-    everywhere = dict(_leaves(model))
-    if close:
-        meant = (*path[:-1], close[0])
-    else:
-        near = get_close_matches(path[-1], everywhere.values(), 1, 0.8)
-        meant = next((where for where, name in everywhere.items() if near and name == near[0]), ())
+    siblings = list(section.model_fields) if section else []
+    meant = _elsewhere(model, path[-1], 1.0)
+    if close := get_close_matches(path[-1], siblings, 1):
+        meant = meant or (*path[:-1], close[0])
+    meant = meant or _elsewhere(model, path[-1], 0.8)
     if not meant:
-        return f"; known here: {', '.join(siblings.values())}" if siblings and not variable else ""
+        return f"; known here: {', '.join(siblings)}" if siblings and not variable else ""
     if variable:
         short = meant[1:] if meant[0] == SHORT else meant
         return f", did you mean {PREFIX}{'__'.join(short).upper()}?"
     return f", did you mean {meant[-1] if meant[:-1] == path[:-1] else '.'.join(meant)}?"
+
+
+def _elsewhere(model: type[BaseModel], key: str, likeness: float) -> Key:
+    names = dict(_leaves(model))
+    close = get_close_matches(key, names.values(), 1, likeness)
+    return next((path for path, name in names.items() if close and name == close[0]), ())
 
 
 def _leaves(model: type[BaseModel], path: Key = ()) -> Iterator[tuple[Key, str]]:
