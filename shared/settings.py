@@ -56,13 +56,15 @@ class ResourceLimits(Section):
 
 
 class Resources(Section):
-    """What a task of a template takes where the template says nothing else; None leaves it as it is."""
+    """What a whole project of a template holds if all its tasks run at once; each task has its share of it.
+
+    None leaves it as the template says.
+    """
 
     cpu: Amount | None = None
     memory: Amount | None = None
     disk: Amount | None = None
     network: Amount | None = None
-    slots: Annotated[int, Field(ge=0)] | None = None
 
 
 class Nexus(Section):
@@ -78,7 +80,10 @@ class TemplateOverrides(Section):
     """What a user changes about a project template."""
 
     phases: tuple[str, ...] | None = None
+    """Only these phases, in this order."""
     default_resources: Resources = Resources()
+    estimate_scale: Annotated[float, Field(gt=0)] = 1
+    """Multiplies the template's seconds, which are those of the reference agents: larger for slower agents."""
 
 
 class Coordination(Section):
@@ -89,6 +94,7 @@ class Coordination(Section):
     sync_timeout: Seconds = 300
     """Seconds to wait at a sync point."""
     retry_attempts: Annotated[int, Field(ge=0)] = 3
+    """How often a task is attempted that says nothing itself, the first time included; 0 and 1 are once."""
 
 
 class Optimization(Section):
@@ -99,10 +105,22 @@ class Optimization(Section):
     performance_tuning: bool = True
 
 
+class Planning(Section):
+    """What the planner takes for granted, and what it refuses."""
+
+    strict_capabilities: bool = True
+    """Refuse tasks that need a capability which no agent ever offered; off: they wait until one does."""
+    capabilities: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], ...] = ()
+    """Capabilities that count as known although no agent has offered them yet."""
+    capability_wait: Annotated[float, Field(ge=0)] = 5
+    """Seconds that an agent may come later than the first request for it, before that is refused."""
+
+
 class Orchestrator(Section):
-    """Templates, coordination and optimisation."""
+    """Templates, planning, coordination and optimisation."""
 
     templates: dict[str, TemplateOverrides] = {}
+    planning: Planning = Planning()
     coordination: Coordination = Coordination()
     optimization: Optimization = Optimization()
 
