@@ -10,10 +10,11 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import TimeoutError as NatsTimeout
 
+from nexus.server import EmbeddedServer
 from shared.eventlog import ALL, EventLog, Log, Logged
 from shared.streams import provision
 from tests.shared.bakery import record
-from tests.shared.conftest import Logs, Server, connected, soon
+from tests.shared.conftest import Logs, connected, soon
 
 
 async def fill(log: Log, key: str, count: int) -> list[int]:
@@ -234,9 +235,9 @@ async def test_two_tails_hear_the_same(log: Log) -> None:
 
 
 @pytest.mark.nats
-async def test_a_missing_stream_is_no_empty_log(nc: Client) -> None:
-    log = EventLog(nc, "bakery", patience=0.1)
-    await nc.jetstream().delete_stream("NEXUS_EVENTS")
+async def test_a_missing_stream_is_no_empty_log(store: Client) -> None:
+    log = EventLog(store, "bakery", patience=0.1)
+    await store.jetstream().delete_stream("NEXUS_EVENTS")
 
     with pytest.raises(OperationalError):
         await log.read("rye")
@@ -249,17 +250,17 @@ async def test_a_missing_stream_is_no_empty_log(nc: Client) -> None:
 
 
 @pytest.mark.nats
-async def test_too_large_an_event_is_refused(nc: Client) -> None:
+async def test_too_large_an_event_is_refused(store: Client) -> None:
     huge = record("rye")
-    object.__setattr__(huge, "state", b"x" * (nc.max_payload + 1))
+    object.__setattr__(huge, "state", b"x" * (store.max_payload + 1))
 
     with pytest.raises(DataError, match="larger"):
-        await EventLog(nc, "bakery").append([huge], seen={"rye": 0})
+        await EventLog(store, "bakery").append([huge], seen={"rye": 0})
 
 
 @pytest.mark.nats
-async def test_a_closed_connection_is_an_operational_error(shared_url: str) -> None:
-    client = await connected(shared_url)
+async def test_a_closed_connection_is_an_operational_error(nats_url: str) -> None:
+    client = await connected(nats_url)
     log = EventLog(client, "bakery")
     await client.close()
 
@@ -269,10 +270,12 @@ async def test_a_closed_connection_is_an_operational_error(shared_url: str) -> N
 
 @pytest.mark.nats
 @pytest.mark.parametrize("count", [1, 3])
-async def test_a_lost_acknowledgement_is_no_conflict(nc: Client, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    log = EventLog(nc, "bakery")
+async def test_a_lost_acknowledgement_is_no_conflict(
+    store: Client, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    log = EventLog(store, "bakery")
     [first] = await fill(log, "rye", 1)
-    monkeypatch.setattr(nc, "request", losing(nc.request, answers=1 if count == 1 else 2))
+    monkeypatch.setattr(store, "request", losing(store.request, answers=1 if count == 1 else 2))
 
     end = await log.append([record("rye", 2 + n) for n in range(count)], seen={"rye": first})
 
@@ -296,17 +299,17 @@ def losing(request: Callable[..., Any], *, answers: int) -> Callable[..., Any]:
 
 
 @pytest.mark.nats
-async def test_appends_outlive_the_server(server: Server) -> None:
+async def test_appends_outlive_the_server(server: EmbeddedServer) -> None:
     """The server is killed while many are under way: in the end each event is there, once."""
-    client = await connected(server.url)
+    client = await connected(server.access.authority)
     await provision(client)
     log = EventLog(client, "bakery", timeout=1)
 
     async def restart() -> None:
         await asyncio.sleep(0.05)
-        server.kill()
+        await server.kill()
         await asyncio.sleep(0.3)
-        server.start()
+        await server.start()
 
     *ends, _ = await asyncio.gather(*(fill(log, f"k{n}", 20) for n in range(30)), restart())
 
@@ -319,22 +322,22 @@ async def test_appends_outlive_the_server(server: Server) -> None:
 
 
 @pytest.mark.nats
-async def test_an_append_gives_up_when_the_server_stays_away(server: Server) -> None:
-    client = await connected(server.url)
+async def test_an_append_gives_up_when_the_server_stays_away(server: EmbeddedServer) -> None:
+    client = await connected(server.access.authority)
     await provision(client)
-    server.kill()
+    await server.kill()
 
     with pytest.raises(OperationalError, match="unknown"):
         await EventLog(client, "bakery", patience=0.3, timeout=0.2).append([record("rye")], seen={"rye": 0})
 
-    server.start()  # a client can't be closed in peace without one
+    await server.start()  # a client can't be closed in peace without one
     await soon(lambda: client.is_connected)
     await client.close()
 
 
 @pytest.mark.nats
-async def test_the_tail_outlives_the_server(server: Server) -> None:
-    client = await connected(server.url)
+async def test_the_tail_outlives_the_server(server: EmbeddedServer) -> None:
+    client = await connected(server.access.authority)
     await provision(client)
     log = EventLog(client, "bakery", timeout=1)
     heard: list[Logged] = []
@@ -347,8 +350,8 @@ async def test_the_tail_outlives_the_server(server: Server) -> None:
 
     listening = asyncio.create_task(listen())
     await fill(log, "rye", 100)
-    server.kill()
-    server.start()
+    await server.kill()
+    await server.start()
     await fill(log, "wheat", 100)
 
     await asyncio.wait_for(listening, 20)
@@ -357,8 +360,8 @@ async def test_the_tail_outlives_the_server(server: Server) -> None:
 
 
 @pytest.mark.nats
-async def test_the_tail_outlives_its_consumer(nc: Client) -> None:
-    log, js = EventLog(nc, "bakery"), nc.jetstream()
+async def test_the_tail_outlives_its_consumer(store: Client) -> None:
+    log, js = EventLog(store, "bakery"), store.jetstream()
     tail = log.tail()
     await fill(log, "rye", 2)
     await take(tail, 2)
@@ -371,14 +374,14 @@ async def test_the_tail_outlives_its_consumer(nc: Client) -> None:
 
 
 @pytest.mark.nats
-async def test_a_tail_that_ends_leaves_no_consumer(nc: Client) -> None:
-    log = EventLog(nc, "bakery")
+async def test_a_tail_that_ends_leaves_no_consumer(store: Client) -> None:
+    log = EventLog(store, "bakery")
     await fill(log, "rye", 2)
     tail = log.tail()
     await take(tail, 1)
 
     await tail.aclose()  # type: ignore[attr-defined]
-    await nc.flush()
+    await store.flush()
     await asyncio.sleep(0.05)
 
-    assert await nc.jetstream().consumers_info("NEXUS_EVENTS") == []
+    assert await store.jetstream().consumers_info("NEXUS_EVENTS") == []
