@@ -1,0 +1,1 @@
+"""Coordinator: carries plans out, by the protocol that each project chose."""

@@ -1,0 +1,171 @@
+"""One way through the coordinator: decide on an execution, then carry out what follows from the fact."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+from shared.timers import Timers
+
+from contracts.base import Event
+from contracts.coordinator import ENDED, Consequences, Dispatch, TasksSettled
+from services.coordinator.assignments import Outgoing, assignment, withdrawal
+from services.coordinator.domain import Execution
+from services.coordinator.domain.clocks import task_wakeups, wakeups
+from services.coordinator.domain.state import Status, TaskState
+from services.coordinator.vitals import Vitals
+from shared.publisher import Publisher
+from shared.repository import Change, Origin, Repository
+
+R = TypeVar("R")
+STEPS = 1000
+"""Most facts in a row that time alone may lead to; more means that two of them chase each other."""
+
+
+@dataclass
+class Outcome(Generic[R]):
+    """What a decision came to, and what it leads to."""
+
+    result: R
+    messages: list[Outgoing] = field(default_factory=list)
+    wakeup: datetime | None = None
+    again: bool = False
+    """Something is due at once."""
+
+
+def now() -> datetime:
+    """Read the clock; decisions get it as an argument."""
+    return datetime.now(UTC)
+
+
+class Conductor:
+    """Acts on executions: the log first, then assignments and timers, which can be told again from the log."""
+
+    def __init__(self, executions: Repository[Execution], publisher: Publisher, timers: Timers) -> None:
+        self.executions, self.vitals = executions, Vitals()
+        self._publisher, self._timers = publisher, timers
+
+    async def act(
+        self, project: str, decide: Callable[[Execution], R], *, origin: Origin | None = None, create: bool = False
+    ) -> Change[Outcome[R]]:
+        """Decide, store, and carry out what follows, until nothing more is due."""
+        traceparent = origin.traceparent if origin else None
+        change = await self.executions.change(
+            project, lambda execution: self._decide(execution, decide, traceparent), create=create, origin=origin
+        )
+        await self._carry_out(project, change)
+        if not change.repeated and change.result.again:
+            await self.advance(project, origin=_because_of(origin))
+        return change
+
+    async def advance(self, project: str, *, origin: Origin | None = None) -> None:
+        """Do what is due by now, one fact after the other."""
+        traceparent = origin.traceparent if origin else None
+        heard = self.vitals.heard(project)
+        for _ in range(STEPS):
+            change = await self.executions.change(
+                project,
+                lambda execution: self._decide(execution, lambda e: e.advance(now(), heard), traceparent),
+                origin=origin,
+            )
+            await self._carry_out(project, change)
+            if not change.events:
+                await self._wake(project, change.result.wakeup)
+                return
+        raise RuntimeError(f"project {project} does not come to rest")
+
+    async def resume(self, project: str) -> None:
+        """After a restart: send again what is recorded and not settled, and do what became due meanwhile."""
+        execution = await self.executions.get(project)
+        if execution.ended:
+            return
+        dispatched = [
+            dispatch_of(task, state) for task, state in execution.tasks.items() if state.status is Status.RUNNING
+        ]
+        self.vitals.gave(project, dispatched)
+        await self._publisher.publish_all(assignment(execution, dispatch, None) for dispatch in dispatched)
+        await self.advance(project)
+
+    async def remind(self, missing: Sequence[tuple[str, Dispatch]]) -> None:
+        """Send assignments again that their agents do not speak of, if they still stand."""
+        for project, dispatch in missing:
+            execution = await self.executions.get(project)
+            state = execution.tasks.get(dispatch.task)
+            if state and state.status is Status.RUNNING and state.attempt == dispatch.attempt:
+                await self._publisher.publish_all([assignment(execution, dispatch, None)])
+            else:
+                self.vitals.took_back(project, dispatch.agent, dispatch.task, dispatch.attempt)
+
+    def _decide(self, execution: Execution, decide: Callable[[Execution], R], traceparent: str | None) -> Outcome[R]:
+        outcome = Outcome(decide(execution))
+        facts = execution.pending
+        for fact in facts:
+            outcome.messages += _messages(execution, fact, traceparent)
+        heard = self.vitals.heard(execution.id)
+        if facts:
+            touched = [task for fact in facts for task in _touched(fact)]
+            outcome.wakeup = min((at for at, _ in task_wakeups(execution, touched, heard)), default=None)
+            outcome.again = (
+                execution.at_rest
+                or facts[-1].NAME == "task_skipped"
+                or (outcome.wakeup is not None and outcome.wakeup <= facts[-1].at)
+            )
+        else:
+            outcome.wakeup = min((at for at, _ in wakeups(execution, heard)), default=None)
+        return outcome
+
+    async def _carry_out(self, project: str, change: Change[Outcome[R]]) -> None:
+        for fact in change.events:
+            self._note(project, fact)
+        if change.repeated:
+            return
+        if change.result.messages:
+            await self._publisher.publish_all(change.result.messages)
+        if change.events:
+            await self._wake(project, change.result.wakeup)
+
+    def _note(self, project: str, fact: Event) -> None:
+        if isinstance(fact, TasksSettled):
+            for settled in fact.results:
+                self.vitals.took_back(project, settled.agent, settled.task, settled.attempt)
+        if isinstance(fact, Consequences):
+            self.vitals.gave(project, fact.dispatched)
+        if isinstance(fact, ENDED):
+            self.vitals.forget(project)
+
+    async def _wake(self, project: str, at: datetime | None) -> None:
+        if at is not None:
+            await self._timers.arm(project, at)
+
+
+def dispatch_of(task: str, state: TaskState) -> Dispatch:
+    """Return the dispatch that a running task came from."""
+    return Dispatch(
+        task=task, attempt=state.attempt, agent=state.agent, lease=state.lease, epoch=state.epoch, kind=state.kind
+    )
+
+
+def _messages(execution: Execution, fact: Event, traceparent: str | None) -> list[Outgoing]:
+    """What agents have to be told after a fact."""
+    if not isinstance(fact, Consequences):
+        return []
+    messages = [assignment(execution, dispatch, traceparent) for dispatch in fact.dispatched]
+    for settled in getattr(fact, "results", ()):
+        if settled.status == "timed_out" and settled.agent:
+            reason = settled.error.message if settled.error else settled.status
+            messages.append(withdrawal(execution.id, settled.task, settled.attempt, settled.agent, reason, traceparent))
+    for task, state in execution.stood_down(fact.at):
+        messages.append(withdrawal(execution.id, task, state.attempt, state.agent, execution.stopping, traceparent))
+    return messages
+
+
+def _touched(fact: Event) -> list[str]:
+    if not isinstance(fact, Consequences):
+        return []
+    tasks = [dispatch.task for dispatch in fact.dispatched] + [request.task for request in fact.requested]
+    return tasks + [settled.task for settled in getattr(fact, "results", ()) if settled.retry_at]
+
+
+def _because_of(origin: Origin | None) -> Origin | None:
+    """What follows by itself has the same cause, but is no effect that the idempotency key stands for."""
+    return Origin(origin.causationid, origin.correlationid, origin.traceparent, origin.actor) if origin else None

@@ -1,0 +1,58 @@
+"""What agents say about the attempts they have in hand, as far as this process has heard it."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+
+from contracts.agents import Beat
+from contracts.coordinator import Dispatch
+
+Attempt = tuple[str, str, int]
+"""Project, task, number of the attempt."""
+
+NOTHING: dict[str, datetime] = {}
+
+
+class Vitals:
+    """Signs of life by attempt, and which assignments an agent seems never to have received."""
+
+    def __init__(self) -> None:
+        self._heard: dict[str, dict[str, datetime]] = {}
+        self._given: dict[str, dict[Attempt, tuple[Dispatch, int]]] = defaultdict(dict)
+
+    def heard(self, project: str) -> dict[str, datetime]:
+        """Return when each task of a project was last spoken of."""
+        return self._heard.get(project, NOTHING)
+
+    def gave(self, project: str, dispatches: Iterable[Dispatch]) -> None:
+        """Note that attempts were given to agents."""
+        for dispatch in dispatches:
+            self._given[dispatch.agent][project, dispatch.task, dispatch.attempt] = dispatch, 0
+
+    def took_back(self, project: str, agent: str, task: str, attempt: int) -> None:
+        """Note that an attempt is over."""
+        self._given[agent].pop((project, task, attempt), None)
+
+    def forget(self, project: str) -> None:
+        """A project is over."""
+        self._heard.pop(project, None)
+        for given in self._given.values():
+            for attempt in [attempt for attempt in given if attempt[0] == project]:
+                del given[attempt]
+
+    def beat(self, beat: Beat, now: datetime) -> list[tuple[str, Dispatch]]:
+        """Take a sign of life; return attempts that two beats in a row did not mention: they must be sent again."""
+        running = {(r.project, r.task, r.attempt) for r in beat.running}
+        for project, task, _ in running:
+            self._heard.setdefault(project, {})[task] = now
+        missing = []
+        given = self._given[beat.agent]
+        for attempt, (dispatch, unseen) in list(given.items()):
+            if attempt in running:
+                given[attempt] = dispatch, 0
+            elif unseen >= 2:
+                given[attempt] = dispatch, 0
+                missing.append((attempt[0], dispatch))
+            else:
+                given[attempt] = dispatch, unseen + 1
+        return missing
