@@ -458,7 +458,7 @@ def test_any_story_ends_holds_nothing_and_folds_again_to_the_same_state(story: t
             break
         _happen(world, dice)
         running = {s.lease for s in world.execution.tasks.values() if s.status is Status.RUNNING}
-        assert running <= set(world.execution.leases) == world.live
+        assert running == set(world.execution.leases) == world.live
         assert world.execution.ended or world.execution.paused or world.execution.next_wakeup({}) or world.waiting
     if world.execution.paused:
         world.decide(lambda e: e.resume(world.now))
