@@ -1,7 +1,6 @@
 """Every stream of Nexus in one table; made where it is missing, checked where it exists.
 
 SetupError
-  ServerTooOld      the server lacks what Nexus builds on
   JetStreamMissing  the server runs without JetStream
   StreamMismatch    a stream of that name exists and means something else
 """
@@ -17,12 +16,12 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import BadRequestError, NotFoundError, ServiceUnavailableError
 
 from contracts.base import INLINE_LIMIT
+from shared.nats_version import check_version
 
 INBOX, EVENTS, TASKS, AGENTS = "NEXUS_INBOX", "NEXUS_EVENTS", "NEXUS_TASKS", "NEXUS_AGENTS"
 OUTCOMES, TIMERS, DEAD, SNAPSHOTS = "NEXUS_OUTCOMES", "NEXUS_TIMERS", "NEXUS_DEAD", "NEXUS_SNAPSHOTS"
 ARTIFACTS = "artifacts"
 
-OLDEST_SERVER = (2, 12)
 HOUR, DAY = 3600.0, 86400.0
 FILE, MEMORY = StorageType.FILE, StorageType.MEMORY
 
@@ -144,10 +143,6 @@ class SetupError(Exception):
     """The messaging system can't be used as it is; the text says what to do."""
 
 
-class ServerTooOld(SetupError):
-    """The server lacks what Nexus builds on."""
-
-
 class JetStreamMissing(SetupError):
     """The server runs without JetStream."""
 
@@ -167,12 +162,7 @@ class StreamMismatch(SetupError):
 def check_server(nc: Client) -> None:
     """Raise `ServerTooOld` unless the connected server can do what Nexus needs."""
     version = nc.connected_server_version
-    if (version.major, version.minor) < OLDEST_SERVER:
-        oldest = ".".join(map(str, OLDEST_SERVER))
-        raise ServerTooOld(
-            f"nats-server {version.major}.{version.minor}.{version.patch} is too old: Nexus needs {oldest} or newer "
-            "(message schedules and atomic batches). Update it, or name no server: then Nexus starts its own."
-        )
+    check_version(f"{version.major}.{version.minor}.{version.patch}")
 
 
 async def provision(nc: Client, *, replicas: int = 1) -> None:

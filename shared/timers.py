@@ -1,0 +1,92 @@
+"""Timers that outlive the process: JetStream keeps a schedule and publishes `nexus.due.<service>.<key>` in time.
+
+A timer is a promise to look again no later than that; arming twice, or arming again after a restart, is harmless.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from nats.aio.client import Client
+
+from contracts.base import is_token
+from contracts.envelope import CONTENT_TYPE, CloudEvent, encode
+from shared.inflow import Incoming, InflowSpec
+from shared.publisher import Publisher
+from shared.streams import TIMERS
+
+KEPT = "168h"
+"""How long a due timer waits for a service that is down; whoever starts arms its timers anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A timer whose time has come."""
+
+    key: str
+    message: Incoming
+
+
+class Timers:
+    """The timers of one service, one per key."""
+
+    def __init__(self, nc: Client, publisher: Publisher, service: str) -> None:
+        self._nc, self._publisher, self._service = nc, publisher, service
+        self._armed: dict[str, datetime] = {}
+
+    async def arm(self, key: str, at: datetime, *, project: str | None = None, traceparent: str | None = None) -> bool:
+        """Wake up for `key` at `at`, or earlier if that was asked for already; return whether it had to be said."""
+        if not is_token(key):
+            raise ValueError(f"{key!r} is no token of a subject: letters, digits, _ and - only")
+        if at.tzinfo is None:
+            raise ValueError(f"{at} says no time zone")  # the server would refuse it (10189)
+        armed = self._armed.get(key)
+        if armed is not None and datetime.now(UTC) < armed <= at:
+            return False
+        await self._publisher.store(
+            f"nexus.timers.{self._service}.{key}", *self._schedule(key, at, project, traceparent)
+        )
+        self._armed[key] = at
+        return True
+
+    async def disarm(self, key: str) -> None:
+        """Forget the timer of `key`."""
+        self._armed.pop(key, None)
+        await self._nc.jetstream(timeout=5).purge_stream(TIMERS, subject=f"nexus.timers.{self._service}.{key}")
+
+    def inflow(self, handle: Callable[[list[Due]], Awaitable[None]], *, batch: int = 256) -> InflowSpec:
+        """Return the inflow that hands over the timers that are due."""
+
+        async def take(messages: list[Incoming]) -> None:
+            due = [Due(message.subject.rpartition(".")[2], message) for message in messages]
+            for one in due:
+                # From here on the same key can be armed again, whatever our clock says.
+                self._armed.pop(one.key, None)
+            await handle(due)
+
+        filters = (f"nexus.due.{self._service}.*",)
+        return InflowSpec(stream=TIMERS, durable=f"{self._service}-due", filters=filters, handle=take, batch=batch)
+
+    def _schedule(
+        self, key: str, at: datetime, project: str | None, traceparent: str | None
+    ) -> tuple[bytes, dict[str, str]]:
+        event = CloudEvent(
+            id=uuid4().hex,
+            type=f"nexus.{self._service}.due",
+            source=f"nexus/{self._service}",
+            subject=key,
+            data={"key": key, "at": at},
+            project=project,
+            traceparent=traceparent,
+        )
+        # No Nats-Msg-Id: the due message would carry it too and count as a duplicate of its schedule.
+        headers = {
+            "Content-Type": CONTENT_TYPE,
+            "Nats-Schedule": f"@at {at.astimezone(UTC).isoformat().replace('+00:00', 'Z')}",
+            "Nats-Schedule-Target": f"nexus.due.{self._service}.{key}",
+            "Nats-Schedule-TTL": KEPT,
+        }
+        if traceparent:
+            headers["traceparent"] = traceparent
+        return encode(event), headers
