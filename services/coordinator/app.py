@@ -29,7 +29,7 @@ async def compose(runtime: Runtime) -> Parts:
     snapshots, every = runtime.snapshots, runtime.settings.snapshot_every
     executions = Repository(runtime.log, Execution, snapshots=snapshots, every=every)
     protocols = Repository(runtime.log, ProtocolDefinition, snapshots=snapshots, every=every)
-    conductor = Conductor(executions, runtime.publisher, runtime.timers)
+    conductor = Conductor(executions, runtime.log, runtime.publisher, runtime.timers)
     policies = Policies(conductor, runtime.log)
     active = ActiveExecutions(runtime.log, snapshots)
     return Parts(
@@ -39,7 +39,7 @@ async def compose(runtime: Runtime) -> Parts:
             InflowSpec("NEXUS_INBOX", "coordinator-results", ["nexus.results.*.*"], policies.settle_results),
             InflowSpec("NEXUS_EVENTS", "coordinator-capacity", CAPACITY, policies.use_capacity),
             InflowSpec("NEXUS_EVENTS", "coordinator-plans", PLANS, policies.start_projects),
-            InflowSpec("NEXUS_TIMERS", "coordinator-due", ["nexus.due.coordinator.*"], policies.wake),
+            runtime.timers.inflow(policies.wake),
             InflowSpec("NEXUS_AGENTS", "coordinator-beats", ["nexus.agents.*.beat"], policies.hear_beats),
         ],
         background={"active": lambda: active.watch(conductor.resume)},

@@ -5,17 +5,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
-from shared.timers import Timers
-
 from contracts.base import Event
 from contracts.coordinator import ENDED, Consequences, Dispatch, TasksSettled
+from contracts.envelope import decode
 from services.coordinator.assignments import Outgoing, assignment, withdrawal
 from services.coordinator.domain import Execution
 from services.coordinator.domain.clocks import task_wakeups, wakeups
 from services.coordinator.domain.state import Status, TaskState
 from services.coordinator.vitals import Vitals
 from shared.publisher import Publisher
+from shared.records import Log
 from shared.repository import Change, Origin, Repository
+from shared.timers import Timers
 
 R = TypeVar("R")
 STEPS = 1000
@@ -41,9 +42,9 @@ def now() -> datetime:
 class Conductor:
     """Acts on executions: the log first, then assignments and timers, which can be told again from the log."""
 
-    def __init__(self, executions: Repository[Execution], publisher: Publisher, timers: Timers) -> None:
+    def __init__(self, executions: Repository[Execution], log: Log, publisher: Publisher, timers: Timers) -> None:
         self.executions, self.vitals = executions, Vitals()
-        self._publisher, self._timers = publisher, timers
+        self._log, self._publisher, self._timers = log, publisher, timers
 
     async def act(
         self, project: str, decide: Callable[[Execution], R], *, origin: Origin | None = None, create: bool = False
@@ -53,7 +54,7 @@ class Conductor:
         change = await self.executions.change(
             project, lambda execution: self._decide(execution, decide, traceparent), create=create, origin=origin
         )
-        await self._carry_out(project, change)
+        await self._carry_out(project, change, traceparent)
         if not change.repeated and change.result.again:
             await self.advance(project, origin=_because_of(origin))
         return change
@@ -68,9 +69,9 @@ class Conductor:
                 lambda execution: self._decide(execution, lambda e: e.advance(now(), heard), traceparent),
                 origin=origin,
             )
-            await self._carry_out(project, change)
+            await self._carry_out(project, change, traceparent)
             if not change.events:
-                await self._wake(project, change.result.wakeup)
+                await self._wake(project, change.result.wakeup, traceparent)
                 return
         raise RuntimeError(f"project {project} does not come to rest")
 
@@ -83,8 +84,11 @@ class Conductor:
             dispatch_of(task, state) for task, state in execution.tasks.items() if state.status is Status.RUNNING
         ]
         self.vitals.gave(project, dispatched)
-        await self._publisher.publish_all(assignment(execution, dispatch, None) for dispatch in dispatched)
-        await self.advance(project)
+        origin = await self._latest(project)
+        await self._publisher.publish_all(
+            assignment(execution, dispatch, origin.traceparent) for dispatch in dispatched
+        )
+        await self.advance(project, origin=origin)
 
     async def remind(self, missing: Sequence[tuple[str, Dispatch]]) -> None:
         """Send assignments again that their agents do not speak of, if they still stand."""
@@ -92,9 +96,15 @@ class Conductor:
             execution = await self.executions.get(project)
             state = execution.tasks.get(dispatch.task)
             if state and state.status is Status.RUNNING and state.attempt == dispatch.attempt:
-                await self._publisher.publish_all([assignment(execution, dispatch, None)])
+                origin = await self._latest(project)
+                await self._publisher.publish_all([assignment(execution, dispatch, origin.traceparent)])
             else:
                 self.vitals.took_back(project, dispatch.agent, dispatch.task, dispatch.attempt)
+
+    async def _latest(self, project: str) -> Origin:
+        """The trace lives in the log: what goes on after a restart stays in it."""
+        last = await self._log.last(project)
+        return Origin.of(decode(last.state)) if last else Origin()
 
     def _decide(self, execution: Execution, decide: Callable[[Execution], R], traceparent: str | None) -> Outcome[R]:
         outcome = Outcome(decide(execution))
@@ -114,7 +124,7 @@ class Conductor:
             outcome.wakeup = min((at for at, _ in wakeups(execution, heard)), default=None)
         return outcome
 
-    async def _carry_out(self, project: str, change: Change[Outcome[R]]) -> None:
+    async def _carry_out(self, project: str, change: Change[Outcome[R]], traceparent: str | None) -> None:
         for fact in change.events:
             self._note(project, fact)
         if change.repeated:
@@ -122,7 +132,7 @@ class Conductor:
         if change.result.messages:
             await self._publisher.publish_all(change.result.messages)
         if change.events:
-            await self._wake(project, change.result.wakeup)
+            await self._wake(project, change.result.wakeup, traceparent)
 
     def _note(self, project: str, fact: Event) -> None:
         if isinstance(fact, TasksSettled):
@@ -133,9 +143,9 @@ class Conductor:
         if isinstance(fact, ENDED):
             self.vitals.forget(project)
 
-    async def _wake(self, project: str, at: datetime | None) -> None:
+    async def _wake(self, project: str, at: datetime | None, traceparent: str | None) -> None:
         if at is not None:
-            await self._timers.arm(project, at)
+            await self._timers.arm(project, at, project=project, traceparent=traceparent)
 
 
 def dispatch_of(task: str, state: TaskState) -> Dispatch:

@@ -18,6 +18,7 @@ from shared.incoming import Incoming
 from shared.mapper import EventMapper, Origin
 from shared.records import Log
 from shared.repository import AggregateNotFound
+from shared.timers import Due
 
 ByProject = dict[str, list[Incoming]]
 
@@ -52,9 +53,9 @@ class Policies:
         """Take results, all of one project in one decision."""
         await self._by_project(batch, _third, self._settle)
 
-    async def wake(self, batch: list[Incoming]) -> None:
+    async def wake(self, due: list[Due]) -> None:
         """Look again at projects whose time has come."""
-        await self._by_project(batch, _aggregate, self._advance)
+        await self._by_project([one.message for one in due], _aggregate, self._advance)
 
     async def hear_beats(self, batch: list[Incoming]) -> None:
         """Note signs of life; send again what an agent does not know of."""

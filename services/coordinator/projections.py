@@ -30,11 +30,9 @@ class ActiveExecutions:
     async def watch(self, resume: Callable[[str], Awaitable[None]]) -> None:
         """Catch up with the log, resume whatever is under way, and go on listening."""
         await self._catch_up()
-        for project in list(self.projects):
-            try:
-                await resume(project)
-            except Exception:  # one project that cannot be resumed must not keep the others waiting
-                log.exception("project %s cannot be resumed", project)
+        failures = [error for project in list(self.projects) if (error := await _attempt(resume, project))]
+        if failures:
+            raise failures[0]  # the loop is started again and tries once more
         async for portion in self._events.follow(filters=FILTERS, after=self.position):
             self._fold(portion)
             await self._checkpoint(CHECKPOINT)
@@ -60,3 +58,13 @@ class ActiveExecutions:
         if self.position - self._kept >= every:
             await self._snapshots.save(NAME, Snapshot(FOLD, self.position, 0, list(self.projects)))
             self._kept = self.position
+
+
+async def _attempt(resume: Callable[[str], Awaitable[None]], project: str) -> Exception | None:
+    """One project that cannot be resumed must not keep the others waiting."""
+    try:
+        await resume(project)
+    except Exception as error:
+        log.exception("project %s cannot be resumed", project)
+        return error
+    return None
