@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import nats
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from nexus.nats_binary import BinaryMissing, checked_binary, find_binary
@@ -48,11 +48,12 @@ __all__ = [
 # The server lives as long as somebody holds the other end of its launcher's stdin: when that end closes, be it by
 # `stop` or because the owner was killed, the guard ends the server. A shell costs a millisecond and works everywhere.
 LAUNCHER = """
+patience=$1; shift
 exec 3<&0
 "$@" 3<&- </dev/null >&2 & server=$!
 {
     read -r _
-    sleep 10 & nap=$!
+    sleep $patience & nap=$!
     trap 'kill $nap; exit' TERM
     kill -TERM $server
     wait $nap
@@ -64,7 +65,8 @@ wait $server; code=$?
 kill $guard 2>/dev/null
 exit $code
 """
-START, STOP = 60.0, 15.0  # seconds to come up, with a long log to recover, and to end
+START = 60.0  # seconds to come up: a long log has to be recovered
+PATIENCE = 10  # seconds to end in good order, after which the guard kills
 
 
 class ServerDied(RuntimeError):
@@ -138,23 +140,24 @@ class EmbeddedServer:
 
     async def stop(self) -> None:
         """End the server in good order; kill it if it does not end."""
-        process, self._process = self._process, None
         try:
-            if process and process.stdin:
-                process.stdin.close()
-                await asyncio.to_thread(process.wait, STOP)
+            await self._end()
         finally:
             if self._lock is not None:
                 os.close(self._lock)
                 self._lock = None
 
-    async def kill(self) -> None:
-        """Kill the server as a crash would; `start` brings it back on the same port with the same history."""
+    async def _end(self) -> None:
         process, self._process = self._process, None
         if process and process.stdin:
-            os.kill(self.pid, signal.SIGKILL)
-            await asyncio.to_thread(process.wait, STOP)
             process.stdin.close()
+            await asyncio.to_thread(process.wait, PATIENCE + 5)
+
+    async def kill(self) -> None:
+        """Kill the server as a crash would; `start` brings it back on the same port with the same history."""
+        if self.alive:
+            os.kill(self.pid, signal.SIGKILL)
+        await self._end()
 
     async def wait(self) -> int:
         """Wait until the server ends, by whatever cause; return its exit status."""
@@ -178,6 +181,7 @@ class EmbeddedServer:
             try:
                 return await self._start_here(binary)
             except PortInUse:
+                await self._end()
                 if self._fixed:
                     raise
                 self._port = 0  # somebody was faster; it was our choice, so choose again
@@ -222,7 +226,7 @@ authorization {{
         assert self._lock is not None
         with self._folder.log.open("ab") as log:
             self._process = subprocess.Popen(
-                ["/bin/sh", "-c", LAUNCHER, "nexus-nats", str(binary), "-c", str(self._folder.config)],
+                ["/bin/sh", "-c", LAUNCHER, "nexus-nats", str(PATIENCE), str(binary), "-c", str(self._folder.config)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -291,15 +295,28 @@ async def nats_server(settings: Settings) -> AsyncIterator[Settings]:
             yield server.access.applied(settings)
 
 
+async def _ignore(_: Exception) -> None:
+    """Say nothing: what is wrong is raised."""
+
+
+# a probe asks twice: by default the first connection is tried for two minutes
+PROBE: dict[str, Any] = {
+    "allow_reconnect": False,
+    "connect_timeout": 5,
+    "error_cb": _ignore,
+    "max_reconnect_attempts": 1,
+    "reconnect_time_wait": 0.2,
+}
+
+
 async def _check(url: str, settings: Settings) -> None:
+    nc = Client()
     try:
-        nc = await nats.connect(url, allow_reconnect=False, connect_timeout=5, **settings.nats_options())
-    except (NatsError, OSError, TimeoutError) as error:
-        raise ServerUnreachable(f"no nats-server can be used at {url}: {error}") from error
-    try:
-        check_version(str(nc.connected_server_version))
+        await nc.connect(url, **PROBE, **settings.nats_options())
+        found = nc.connected_server_version
+        check_version(f"{found.major}.{found.minor}.{found.patch}")
         await nc.jetstream().account_info()
-    except NatsError as error:
-        raise ServerUnreachable(f"the nats-server at {url} offers no JetStream: {error}") from error
+    except (NatsError, OSError, TimeoutError) as error:
+        raise ServerUnreachable(f"no nats-server with JetStream can be used at {url}: {error}") from error
     finally:
         await nc.close()

@@ -14,6 +14,8 @@ from pydantic import SecretStr
 
 from shared.settings import Settings
 
+PATIENCE = 3.0  # seconds for a server whose owner was killed to leave
+
 
 class FolderForbidden(RuntimeError):
     """The data folder cannot be made or written."""
@@ -62,7 +64,7 @@ class Folder:
         self._lock, self._credentials = self.path / "lock", self.path / "credentials.json"
         self._runtime = self.path / "runtime.json"
 
-    async def claim(self, patience: float = 3.0) -> int:
+    async def claim(self) -> int:
         """Make the folder and lock it; return the lock's descriptor, which the server inherits and so keeps."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -70,14 +72,14 @@ class Folder:
         except OSError as error:
             raise FolderForbidden(f"the data folder {self.path} cannot be used: {error.strerror}") from error
         try:
-            await self._wait_for(lock, patience)
+            await self._wait_for(lock)
         except BaseException:
             os.close(lock)
             raise
         return lock
 
-    async def _wait_for(self, lock: int, patience: float) -> None:
-        until = time.monotonic() + patience  # a server whose owner was killed may still be stopping
+    async def _wait_for(self, lock: int) -> None:
+        until = time.monotonic() + PATIENCE
         while not _locked(lock, fcntl.LOCK_EX):
             if time.monotonic() > until:
                 access = self.access()
