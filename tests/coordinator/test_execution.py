@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from contracts.coordinator import ENDED
+from contracts.planner import ProjectPlanned
 from services.coordinator.domain import Execution
 from services.coordinator.domain.execution import AlreadyEnded, NotPossible
 from services.coordinator.domain.state import Status
@@ -43,7 +44,7 @@ def test_a_join_starts_once_however_results_arrive() -> None:
     random.Random(1).shuffle(results)
 
     for report in results:
-        world.decide(lambda e, r=report: e.settle([r], world.now))
+        world.settle(report)
     world.working.clear()
     world.run()
 
@@ -414,7 +415,7 @@ def test_the_deadline_of_the_project_ends_it() -> None:
 
 
 @st.composite
-def stories(draw: st.DrawFn) -> tuple[object, int, float | None]:
+def stories(draw: st.DrawFn) -> tuple[ProjectPlanned, int, float | None]:
     count = draw(st.integers(1, 9))
     tasks = []
     for n in range(count):
@@ -449,7 +450,9 @@ def _happen(world: World, dice: random.Random) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(stories())
-def test_any_story_ends_holds_nothing_and_folds_again_to_the_same_state(story: tuple) -> None:
+def test_any_story_ends_holds_nothing_and_folds_again_to_the_same_state(
+    story: tuple[ProjectPlanned, int, float | None],
+) -> None:
     plan, seed, carry = story
     world, dice = World(carry=carry).begin(plan), random.Random(seed)
 
@@ -459,7 +462,7 @@ def test_any_story_ends_holds_nothing_and_folds_again_to_the_same_state(story: t
         _happen(world, dice)
         running = {s.lease for s in world.execution.tasks.values() if s.status is Status.RUNNING}
         assert running == set(world.execution.leases) == world.live
-        assert world.execution.ended or world.execution.paused or world.execution.next_wakeup({}) or world.waiting
+        assert world.over() or world.execution.paused or world.execution.next_wakeup({}) or world.waiting
     if world.execution.paused:
         world.decide(lambda e: e.resume(world.now))
     for _ in range(300):

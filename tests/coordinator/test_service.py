@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from pydantic_core import from_json, to_json
 
 from contracts.agents import Assignment, Beat, TaskResult
@@ -44,8 +46,8 @@ class Stage:
     async def listen(self) -> None:
         """Take what the agent is sent."""
 
-        async def take(msg: object) -> None:
-            await self.assignments.put(Assignment.model_validate(decode(msg.data, msg.headers).data))  # type: ignore[attr-defined]
+        async def take(msg: Msg) -> None:
+            await self.assignments.put(Assignment.model_validate(decode(msg.data, msg.headers).data))
 
         await self.nc.subscribe("nexus.tasks.a", cb=take)
 
@@ -93,13 +95,14 @@ class Stage:
                 await asyncio.sleep(0.01)
         return found
 
-    async def command(self, name: str, **data: object) -> dict:
+    async def command(self, name: str, **data: object) -> dict[str, Any]:
         """Send a command and return its outcome."""
         identity = f"cmd-{name}-{now().timestamp()}".replace(".", "-")
         answer = await self.nc.subscribe(f"nexus.outcomes.{identity}")
         headers = {"Nats-Msg-Id": identity}
         await self.nc.jetstream().publish(f"nexus.commands.coordinator.{name}", to_json(data), headers=headers)
-        return decode((await answer.next_msg(5)).data).data
+        outcome: dict[str, Any] = decode((await answer.next_msg(5)).data).data
+        return outcome
 
 
 def now() -> datetime:
@@ -132,10 +135,7 @@ async def test_a_planned_project_is_carried_out_to_its_end(stage: Stage) -> None
     facts = await stage.until("p", "execution_completed")
 
     assert second.upstream == {"a": {"answer": 42}}
-    assert facts == ["execution_started", "tasks_dispatched", "tasks_settled"] + [
-        "tasks_dispatched",
-        "tasks_settled",
-    ] + ["execution_completed"]
+    assert facts == ["execution_started", *["tasks_dispatched", "tasks_settled"] * 2, "execution_completed"]
 
 
 async def test_a_plan_that_waits_for_approval_starts_by_command(stage: Stage) -> None:
@@ -225,7 +225,7 @@ async def test_a_result_nobody_was_assigned_ends_as_a_dead_letter(stage: Stage) 
 
     letter = await dead.next_msg(5)
     assert letter.subject == "nexus.dead.nexus.results.p.a"
-    assert letter.headers["Nexus-Code"] == "invalid"
+    assert (letter.headers or {})["Nexus-Code"] == "invalid"
 
 
 async def test_an_assignment_that_the_agent_never_speaks_of_is_sent_again(stage: Stage) -> None:

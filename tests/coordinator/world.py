@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from contracts.agents import TaskResult
-from contracts.base import Event
 from contracts.coordinator import Consequences, Dispatch, ErrorInfo
 from contracts.planner import ProjectPlanned
 from contracts.resource_manager import Lease
@@ -34,7 +34,7 @@ class World:
 
     execution: Execution = field(default_factory=lambda: Execution("p"))
     now: datetime = START
-    events: list[Event] = field(default_factory=list)
+    events: list[Any] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
     """Requests that nothing was granted for yet."""
     live: set[str] = field(default_factory=set)
@@ -44,7 +44,7 @@ class World:
     carry: float | None = None
     epoch: int = 0
 
-    def decide(self, decision: Callable[[Execution], object]) -> object:
+    def decide(self, decision: Callable[[Execution], Any]) -> Any:
         """Let something happen and take note of what is stated."""
         result = decision(self.execution)
         for event in self.execution.collect_events():
@@ -101,6 +101,14 @@ class World:
         reports = [(d.task, self.result(d, status, **fields)) for d in done]
         self.decide(lambda e: e.settle(reports, self.now))
         self.advance()
+
+    def settle(self, *reports: tuple[str, TaskResult]) -> None:
+        """Deliver results as they are."""
+        self.decide(lambda e: e.settle(reports, self.now))
+
+    def over(self) -> bool:
+        """Whether the execution has ended."""
+        return self.execution.ended
 
     def fail(self, *tasks: str, retryable: bool = True) -> None:
         """Let these tasks fail."""
