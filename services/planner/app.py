@@ -1,0 +1,34 @@
+"""Planner: turns described projects into plans. Run with `uvicorn --factory services.planner.app:create`."""
+
+from faststream.asgi import AsgiFastStream
+
+from services.planner.analysis import RuleAnalyst
+from services.planner.circumstances import Circumstances, rules_of
+from services.planner.domain import Project
+from services.planner.handlers import Handlers
+from services.planner.policies import DURABLE, FILTER, Policies
+from services.planner.projections import KnownWorkforce
+from shared.inflow import InflowSpec
+from shared.repository import Repository
+from shared.service import Parts, Runtime, service
+from shared.settings import Settings
+
+
+def create(settings: Settings | None = None) -> AsgiFastStream:
+    """Build the service."""
+    return service("planner", compose, settings or Settings.load())
+
+
+async def compose(runtime: Runtime) -> Parts:
+    """Put the planner together."""
+    rules = rules_of(runtime.settings)
+    projects = Repository(runtime.log, Project)
+    workforce = KnownWorkforce(runtime.log, runtime.snapshots)
+    circumstances = Circumstances(runtime.settings.orchestrator.planning, rules, workforce)
+    policies = Policies(projects, circumstances, RuleAnalyst(rules.catalog))
+    return Parts(
+        commands=Handlers(projects, circumstances).table(),
+        inflows=[InflowSpec("NEXUS_EVENTS", DURABLE, [FILTER], policies.plan_projects)],
+        background={"workforce": workforce.watch},
+        probes={"workforce": workforce.probe},
+    )
