@@ -12,7 +12,7 @@ from nats.js.errors import NotFoundError
 
 from shared.incoming import Incoming
 from shared.publisher import Publisher
-from shared.streams import DEAD
+from shared.streams import AGENTS, DEAD
 
 PREFIX = "nexus.dead."
 OURS = ("nexus-code", "nexus-reason", "nexus-attempts", "nexus-stream", "nexus-sequence")
@@ -67,7 +67,7 @@ class DeadLetters:
     async def keep(self, message: Incoming, code: str, reason: str) -> int:
         """Store it; return only when the server has it. The same message twice is one letter."""
         headers = _set_aside(message.headers) | {
-            "Nats-Msg-Id": f"{message.stream}-{message.position}",
+            "Nats-Msg-Id": _letter_id(message),
             "Nexus-Code": code,
             "Nexus-Reason": quote(reason[:REASON_LIMIT], safe=" !#$&'()*+,/:;<=>?@[]^_`{|}~"),
             "Nexus-Attempts": str(message.deliveries),
@@ -99,6 +99,11 @@ async def redrive(nc: Client, sequence: int) -> int:
     ack = await js.publish(letter.subject, letter.payload, headers=_headers_again(letter))
     await js.delete_msg(DEAD, sequence)
     return ack.seq
+
+
+def _letter_id(message: Incoming) -> str:
+    # A broken agent beats on and on: of what only its last word counts for, one letter in a while is enough.
+    return message.subject if message.stream == AGENTS else f"{message.stream}-{message.position}"
 
 
 def _letter(found: RawStreamMsg) -> DeadLetter:
