@@ -20,7 +20,7 @@ class Running(Message):
 
 
 class Beat(Message):
-    """An agent's sign of life, complete in itself: `nexus.agents.<agent>.hello` first, then `….beat`, at last `….bye`."""
+    """An agent's sign of life, complete in itself: `nexus.agents.<agent>.hello`, then `….beat`, at last `….bye`."""
 
     TYPE: ClassVar[str] = "nexus.agents.beat"
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-TOKEN_PATTERN = r"^[A-Za-z0-9_-]+$"
+TOKEN_PATTERN = r"^[A-Za-z0-9_-]+$"  # noqa: S105  a token of a subject, no secret
 Token = Annotated[str, StringConstraints(pattern=TOKEN_PATTERN, min_length=1, max_length=128)]
 """One token of a NATS subject: letters, digits, `_` and `-`; never text typed by a user."""
 

@@ -72,7 +72,7 @@ class Settlement(Message):
 
 
 class Consequences(Event):
-    """A fact of an execution and what follows from it at once. The resource manager reads `requested` and `released`."""
+    """A fact of an execution and what follows from it at once; the resource manager reads it for that."""
 
     dispatched: tuple[Dispatch, ...] = ()
     """Attempts that begin: leases taken into use, or carried over from a task that just ended."""

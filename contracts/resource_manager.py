@@ -118,6 +118,8 @@ class CapacityChanged(Event):
     TOPIC: ClassVar[str] = "resource_manager.pool.capacity_changed"
 
     capacity: Capacity
+    by: str = "command"
+    """`command`, or `settings`: then it holds until a command or other settings say otherwise."""
 
 
 class CapacityLeased(Event):
@@ -151,7 +153,7 @@ class LeaseRenewed(Event):
 
 
 class LeaseReleased(Event):
-    """Leases and queued requests of one project that ended because the coordinator said so. Topic token: the project."""
+    """Leases and requests of one project that ended because the coordinator said so. Topic token: the project."""
 
     TOPIC: ClassVar[str] = "resource_manager.pool.lease_released"
 
@@ -159,6 +161,8 @@ class LeaseReleased(Event):
     leases: tuple[str, ...]
     ended: bool = False
     """The project has ended: everything of it is released."""
+    position: int = 0
+    """Where in the log its end stands: what was requested before that is void, however late it is heard."""
 
 
 class LeaseExpired(Event):

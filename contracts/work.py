@@ -90,9 +90,9 @@ class ProtocolConfig(Message):
     timeout_minutes: float | None = Field(None, gt=0)
     """For the whole execution."""
     sync_timeout: float | None = Field(None, gt=0)
-    """Seconds that an expected sync point may stay away once every task that could reach it has ended or none exists."""
+    """Seconds that a sync point may stay away once a task waits for nothing else."""
     expects: dict[Token, float] = {}
-    """Sync point to seconds from the start within which it must have been reached; its absence triggers `absent`."""
+    """Sync point to seconds from the start within which it must have been reached; its absence is an event too."""
 
 
 class Risk(Message):
