@@ -1,0 +1,1 @@
+"""Resource manager: who may hold how much of what, for how long."""
