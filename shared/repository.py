@@ -69,11 +69,13 @@ class Repository(Generic[A]):
         *,
         create: bool = False,
         origin: Origin | None = None,
+        origins: Callable[[Event], Origin | None] | None = None,
         attempts: int = 10,
     ) -> Change[R]:
         """Let `decide` act on the current state; decide again if somebody else was faster.
 
         `decide` is pure and may run several times. With `create`, what does not exist yet is decided on as a blank.
+        `origins` tells where each fact comes from, if one decision answers to several causes.
         """
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
@@ -83,7 +85,7 @@ class Repository(Generic[A]):
                 if not create:
                     self._existing(copy)
                 try:
-                    return await self._decide(key, copy, decide, origin)
+                    return await self._decide(key, copy, decide, origin, origins or (lambda _: origin))
                 except IntegrityError:
                     if (attempts := attempts - 1) <= 0:
                         raise
@@ -91,7 +93,14 @@ class Repository(Generic[A]):
                     if kept is None or not await self._outdated(key, kept):
                         raise
 
-    async def _decide(self, key: str, copy: _Copy[A], decide: Callable[[A], R], origin: Origin | None) -> Change[R]:
+    async def _decide(
+        self,
+        key: str,
+        copy: _Copy[A],
+        decide: Callable[[A], R],
+        origin: Origin | None,
+        origins: Callable[[Event], Origin | None],
+    ) -> Change[R]:
         aggregate = copy.aggregate
         if origin and origin.once and origin.once in aggregate.causes:
             self._keep(key, copy)
@@ -105,7 +114,7 @@ class Repository(Generic[A]):
             raise
         events = aggregate.collect_events()
         if events:
-            records = [self._mapper.to_record(e, key, before + n, origin) for n, e in enumerate(events, 1)]
+            records = [self._mapper.to_record(e, key, before + n, origins(e)) for n, e in enumerate(events, 1)]
             copy.seen = await self._log.append(records, seen={key: copy.seen})
             if origin and origin.once:
                 aggregate.causes[origin.once] = aggregate.version

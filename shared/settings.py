@@ -164,6 +164,8 @@ class Settings(Section):
     """Seconds between the heartbeats of an agent; three missed ones and it is lost."""
     lease_term: Seconds = 15
     """Seconds that capacity stays leased without a sign of life."""
+    lease_carry: Amount = 5
+    """Seconds for which a project may hand a lease on to its next task without asking again; 0: never."""
     snapshot_every: Positive = 500
     """Events of an aggregate between two snapshots."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
