@@ -51,12 +51,12 @@ class Assignment(Message):
     capability: Token
     kind: AttemptKind = "run"
     title: str = ""
-    input: Fields = {}
-    project_input: Fields = {}
+    input: Fields = Field(default_factory=dict)
+    project_input: Fields = Field(default_factory=dict)
     """The project's title, description, type, technologies and requirements."""
-    upstream: dict[str, Fields] = {}
+    upstream: dict[str, Fields] = Field(default_factory=dict)
     """Output of each task that this one depends on."""
-    output: Fields = {}
+    output: Fields = Field(default_factory=dict)
     """Kind compensate: what the task gave when it was done."""
     run_seconds: float | None = None
     """The attempt must end within this time."""
@@ -85,7 +85,7 @@ class TaskResult(Message):
     lease: str
     epoch: int
     status: Literal["done", "failed"]
-    output: Fields = {}
+    output: Fields = Field(default_factory=dict)
     error: ErrorInfo | None = None
     seconds: float = Field(0, ge=0)
     kind: AttemptKind = "run"

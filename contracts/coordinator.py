@@ -62,7 +62,7 @@ class Settlement(Message):
     agent: str = ""
     seconds: float = 0
     """Duration of the work, as the agent measured it."""
-    output: Fields = {}
+    output: Fields = Field(default_factory=dict)
     error: ErrorInfo | None = None
     retry_at: datetime | None = None
     """It will be tried again then."""
@@ -153,10 +153,10 @@ class ExecutionStarted(Consequences):
     title: str = ""
     type: str = ""
     description: str = ""
-    technologies: dict[str, str] = {}
-    requirements: Fields = {}
+    technologies: dict[str, str] = Field(default_factory=dict)
+    requirements: Fields = Field(default_factory=dict)
     plan: Plan
-    protocol: ProtocolConfig = ProtocolConfig()
+    protocol: ProtocolConfig = Field(default_factory=ProtocolConfig)
     protocol_id: str = ""
     priority: int = 3
 
@@ -217,7 +217,7 @@ class SignalReceived(Consequences):
     TOPIC: ClassVar[str] = "coordinator.execution.signal_received"
 
     name: Token
-    payload: Fields = {}
+    payload: Fields = Field(default_factory=dict)
     source: str = ""
     awaited: bool = True
     """False: nobody waits for it (kept, and counts if someone will)."""

@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from contracts.base import Message
 
 
@@ -22,7 +24,7 @@ class Outcome(Message):
     status: Literal["accepted", "refused"]
     sequence: int | None = None
     """Accepted: the place in the log of what it produced."""
-    result: dict[str, Any] = {}
+    result: dict[str, Any] = Field(default_factory=dict)
     """Accepted: what the caller needs to go on, such as the project's id."""
     code: str = ""
     """Refused: a word for programs, such as `unknown_template`."""

@@ -18,9 +18,9 @@ class CreateProject(Command):
     """Template id (`web_application`, `api_service`, `mobile_app`, …); None lets the description decide."""
     title: str = ""
     description: str = ""
-    technologies: dict[str, str] = {}
+    technologies: dict[str, str] = Field(default_factory=dict)
     """Role to technology: `{"frontend": "react"}`."""
-    requirements: Fields = {}
+    requirements: Fields = Field(default_factory=dict)
     """What the template's schema knows: `expected_users` (count), `performance_level`, …"""
     tasks: tuple[Task, ...] | None = None
     """The project's own task graph; then no template is used."""
@@ -62,7 +62,7 @@ class ProjectAnalysed(ProjectEvent):
     template: str = ""
     reasons: tuple[str, ...] = ()
     """Why this template."""
-    findings: dict[str, Any] = {}
+    findings: dict[str, Any] = Field(default_factory=dict)
 
 
 class ProjectPlanned(ProjectEvent):
@@ -72,8 +72,8 @@ class ProjectPlanned(ProjectEvent):
 
     title: str = ""
     description: str = ""
-    technologies: dict[str, str] = {}
-    requirements: Fields = {}
+    technologies: dict[str, str] = Field(default_factory=dict)
+    requirements: Fields = Field(default_factory=dict)
     type: str = ""
     priority: int = 3
     plan: Plan

@@ -193,6 +193,6 @@ class Rebalanced(Event):
 
     TOPIC: ClassVar[str] = "resource_manager.pool.rebalanced"
 
-    moves: dict[str, str] = {}
+    moves: dict[str, str] = Field(default_factory=dict)
     """Request id to the agent now preferred."""
     reason: str = ""

@@ -76,7 +76,7 @@ class Task(Message):
     """The project can complete without it."""
     alternatives: tuple[Token, ...] = ()
     """Capabilities to try, in order, when the attempts with the first are used up (event-driven routing)."""
-    input: Fields = {}
+    input: Fields = Field(default_factory=dict)
 
 
 class ProtocolConfig(Message):
@@ -91,7 +91,7 @@ class ProtocolConfig(Message):
     """For the whole execution."""
     sync_timeout: float | None = Field(None, gt=0)
     """Seconds that a sync point may stay away once a task waits for nothing else."""
-    expects: dict[Token, float] = {}
+    expects: dict[Token, float] = Field(default_factory=dict)
     """Sync point to seconds from the start within which it must have been reached; its absence is an event too."""
 
 
@@ -124,14 +124,14 @@ class Complexity(Message):
 
     score: float
     """0 (trivial) to 100."""
-    terms: dict[str, float] = {}
+    terms: dict[str, float] = Field(default_factory=dict)
 
 
 class Plan(Message):
     """What is going to be done, by whom it could be done, and what that is expected to take."""
 
     tasks: tuple[Task, ...]
-    protocol: ProtocolConfig = ProtocolConfig()
+    protocol: ProtocolConfig = Field(default_factory=ProtocolConfig)
     template: str = ""
     """Template id; empty when the project brought its own tasks."""
     template_hash: str = ""
@@ -139,7 +139,7 @@ class Plan(Message):
     phases: tuple[str, ...] = ()
     sync_points: tuple[Token, ...] = ()
     risks: tuple[Risk, ...] = ()
-    complexity: Complexity = Complexity(score=0)
+    complexity: Complexity = Field(default_factory=lambda: Complexity(score=0))
     schedule: tuple[Slack, ...] = ()
     critical_path: tuple[Token, ...] = ()
     lower_bound: float = 0

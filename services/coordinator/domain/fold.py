@@ -200,7 +200,7 @@ class ExecutionState(Aggregate):
         for task in list(self.active):
             state = self.tasks[task]
             if state.status is Status.RUNNING:
-                state.given_up.append(state.attempt)
+                state.given_up += (state.attempt,)
             self._turn(task, Status.CANCELLED, now)
 
     def _follow(self, event: Consequences) -> None:
@@ -221,7 +221,7 @@ class ExecutionState(Aggregate):
     def _fold_settlement(self, settlement: Settlement, now: datetime) -> None:
         state = self.tasks[settlement.task]
         if settlement.status == "late":
-            state.given_up.remove(settlement.attempt)
+            state.given_up = tuple(attempt for attempt in state.given_up if attempt != settlement.attempt)
             return
         state.seconds, state.error, state.retry_at = settlement.seconds, settlement.error, settlement.retry_at
         if settlement.status in _SETTLED:
@@ -261,9 +261,9 @@ class ExecutionState(Aggregate):
         else:
             state.failures += 1
         if state.agent and state.agent not in state.failed_on:
-            state.failed_on.append(state.agent)
+            state.failed_on += (state.agent,)
         if settlement.status in ("lost", "timed_out") and state.status is Status.RUNNING:
-            state.given_up.append(settlement.attempt)
+            state.given_up += (settlement.attempt,)
 
     def _turn(self, task: str, status: Status, now: datetime) -> TaskState:
         state = self.tasks[task]

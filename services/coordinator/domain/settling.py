@@ -46,7 +46,7 @@ class Settling(ExecutionState):
             demand=plan.demands,
             priority=min(self.priority, plan.priority),
             agents=self.protocol.agents,
-            avoid=tuple(state.failed_on),
+            avoid=state.failed_on,
         )
 
     def _capability(self, task: str) -> str:

@@ -36,7 +36,7 @@ OPEN = frozenset({Status.WAITING, Status.REQUESTED, Status.RUNNING, Status.RETRY
 BUSY = frozenset({Status.REQUESTED, Status.RUNNING, Status.RETRYING})
 
 
-@dataclass
+@dataclass(slots=True)
 class TaskState:
     """Where one task stands."""
 
@@ -57,15 +57,15 @@ class TaskState:
     first: datetime | None = None
     """When its first attempt was dispatched."""
     retry_at: datetime | None = None
-    given_up: list[int] = field(default_factory=list)
+    given_up: tuple[int, ...] = ()
     """Attempts that ended without a result; theirs would be late."""
-    failed_on: list[str] = field(default_factory=list)
+    failed_on: tuple[str, ...] = ()
     output: Fields = field(default_factory=dict)
     error: ErrorInfo | None = None
     seconds: float = 0
 
 
-@dataclass
+@dataclass(slots=True)
 class Held:
     """A lease that the execution has in use."""
 
