@@ -1,11 +1,14 @@
 """Planner: turns described projects into plans. Run with `uvicorn --factory services.planner.app:create`."""
 
+from functools import partial
+
 from faststream.asgi import AsgiFastStream
 
 from services.planner.analysis import RuleAnalyst
 from services.planner.circumstances import Circumstances, rules_of
 from services.planner.domain import Project
 from services.planner.handlers import Handlers
+from services.planner.planning import Rules
 from services.planner.policies import DURABLE, FILTER, Policies
 from services.planner.projections import KnownWorkforce
 from shared.inflow import InflowSpec
@@ -15,13 +18,13 @@ from shared.settings import Settings
 
 
 def create(settings: Settings | None = None) -> AsgiFastStream:
-    """Build the service."""
-    return service("planner", compose, settings or Settings.load())
+    """Build the service; raise `SettingsError` if the settings contradict the templates."""
+    settings = settings or Settings.load()
+    return service("planner", partial(compose, rules_of(settings)), settings)
 
 
-async def compose(runtime: Runtime) -> Parts:
+async def compose(rules: Rules, runtime: Runtime) -> Parts:
     """Put the planner together."""
-    rules = rules_of(runtime.settings)
     projects = Repository(runtime.log, Project)
     workforce = KnownWorkforce(runtime.log, runtime.snapshots)
     circumstances = Circumstances(runtime.settings.orchestrator.planning, rules, workforce)

@@ -133,7 +133,7 @@ def _problems(templates: Mapping[str, Template], name: str, given: TemplateOverr
     known = [phase.id for phase in template.phases]
     for phase in dict.fromkeys(wanted):
         if phase not in known:
-            yield f"{place}.phases: unknown phase {phase!r}{meant(phase, known)}. Known: {', '.join(known)}"
+            yield f"{place}.phases: there is no phase {phase!r}, only {', '.join(known)}{meant(phase, known)}"
         elif wanted.count(phase) > 1:
             yield f"{place}.phases: {phase!r} is named {wanted.count(phase)} times"
     yield from (f"{place}.phases: {mistake}" for mistake in phase_mistakes(template, wanted))

@@ -174,3 +174,12 @@ def phase_mistakes(template: Template, order: list[str]) -> Iterator[str]:
             earlier, later = phase_of[before], task.phase
             if earlier in place and later in place and place[earlier] > place[later]:
                 yield f"{task.id} ({later}) depends on {before} ({earlier}), so {earlier} must come before {later}"
+
+
+def schema() -> str:
+    """Return the JSON Schema of template files, for editors; `python -m services.planner.template` prints it."""
+    return json.dumps(Template.model_json_schema(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    print(schema(), end="")
