@@ -14,6 +14,9 @@ from shared.streams import ensure
 MAX_ACK_PENDING = 5000
 """Not less: what waits for its next attempt counts, and must not keep others from coming."""
 
+ASK = 2.0
+"""Seconds to wait for an answer of the server; one that was killed while asked never answers."""
+
 log = logging.getLogger(__name__)
 
 
@@ -42,7 +45,7 @@ class Consumer:
 
     async def ensure(self) -> None:
         """Make the consumer, and its stream if that is missing; correct its configuration."""
-        js = self._nc.jetstream(timeout=5)
+        js = self._nc.jetstream(timeout=ASK)
         stream = await self._stream(js)
         try:
             found = (await js.consumer_info(self.stream, self.durable)).config

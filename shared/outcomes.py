@@ -65,7 +65,7 @@ async def answer(publisher: Publisher, service: str, outcome: Outcome, *, tracep
 
 async def known(nc: Client, command_id: str) -> Outcome | None:
     """Return what was told about a command within the last hour."""
-    found = await nc.request(f"$JS.API.DIRECT.GET.{OUTCOMES}.{outcome_subject(command_id)}", b"", timeout=5)
+    found = await nc.request(f"$JS.API.DIRECT.GET.{OUTCOMES}.{outcome_subject(command_id)}", b"", timeout=2)
     if not found.data:
         return None
     return Outcome.model_validate(from_json(found.data)["data"])

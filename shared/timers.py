@@ -80,7 +80,7 @@ class Timers:
             project=project,
             traceparent=traceparent,
         )
-        # No Nats-Msg-Id: the due message would carry it too and count as a duplicate of its schedule.
+        # No Nats-Msg-Id: said twice, the second schedule takes the place of the first.
         headers = {
             "Content-Type": CONTENT_TYPE,
             "Nats-Schedule": f"@at {at.astimezone(UTC).isoformat().replace('+00:00', 'Z')}",
