@@ -5,8 +5,8 @@ import logging
 from typing import Any
 
 from nats.aio.client import Client
-from nats.errors import AuthorizationError, NoServersError
 from nats.errors import Error as NatsError
+from nats.errors import NoServersError
 
 from nexus.server_folder import running
 from shared.settings import Settings
@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 
 class CannotConnect(ConnectionError):
     """No usable server could be reached; the text says which and why."""
+
+
+class NotAllowed(CannotConnect):
+    """The server does not know our credentials."""
 
 
 def located(url: str | None, settings: Settings) -> Settings:
@@ -46,8 +50,10 @@ async def connect(
         try:
             found = located(url, known)
             return await _connect(found.nats_url or "", found.nats_options(), name)
+        except NotAllowed:
+            raise
         except CannotConnect as error:
-            if asyncio.get_running_loop().time() >= deadline or isinstance(error.__cause__, AuthorizationError):
+            if asyncio.get_running_loop().time() >= deadline:
                 raise
             log.info("%s; trying again", error)
             await asyncio.sleep(PAUSE)
@@ -62,6 +68,7 @@ async def _connect(url: str, options: dict[str, Any], name: str) -> Client:
             name=name,
             allow_reconnect=False,
             max_reconnect_attempts=1,
+            reconnect_time_wait=0,
             connect_timeout=TRY,
             error_cb=_note,
             ping_interval=10,
@@ -70,14 +77,17 @@ async def _connect(url: str, options: dict[str, Any], name: str) -> Client:
         )
     except (NatsError, OSError, TimeoutError) as error:
         await nc.close()
+        if "authorization" in f"{error!r}".lower():
+            raise NotAllowed(
+                f"the nats-server at {url} does not accept our credentials: "
+                "NEXUS_NATS_USER and NEXUS_NATS_PASSWORD, NEXUS_NATS_TOKEN, or NEXUS_NATS_CREDS"
+            ) from error
         raise CannotConnect(f"no nats-server can be used at {url}: {_reason(error)}") from error
     nc.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1, "reconnect_time_wait": RECONNECT_EVERY}
     return nc
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, AuthorizationError) or "authorization" in str(error).lower():
-        return "it does not accept our credentials (NEXUS_NATS_USER and NEXUS_NATS_PASSWORD, or NEXUS_NATS_CREDS)"
     if isinstance(error, NoServersError | ConnectionRefusedError):
         return "nothing answers there"
     return str(error) or type(error).__name__

@@ -58,6 +58,8 @@ class ProjectList:
         """Let an event take effect."""
         one = self.projects.setdefault(project, ProjectSummary(project))
         match event:
+            case planner.ProjectCreated() if one.started_at is not None:
+                one.created_at = event.at
             case planner.ProjectCreated():
                 one.status, one.created_at = "described", event.at
                 one.title, one.type = event.title or event.request.title, event.request.type or ""

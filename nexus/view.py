@@ -118,15 +118,22 @@ class ProjectView:
     # Planner
 
     def _planner_project_created(self, event: planner.ProjectCreated) -> None:
+        self.created_at = event.at
+        if self.started_at is not None:  # an imported story tells of the execution first
+            return
         request = event.request
-        self.status, self.created_at, self.title = "described", event.at, event.title or request.title
+        self.status, self.title = "described", event.title or request.title
         self.description, self.type, self.priority = request.description, request.type or "", request.priority
         self.technologies, self.requirements = request.technologies, request.requirements
 
     def _planner_project_analysed(self, event: planner.ProjectAnalysed) -> None:
-        self.status, self.analyst, self.reasons = "analysed", event.analyst, event.reasons
+        self.analyst, self.reasons = event.analyst, event.reasons
+        if self.started_at is None:
+            self.status = "analysed"
 
     def _planner_project_planned(self, event: planner.ProjectPlanned) -> None:
+        if self.started_at is not None:
+            return
         self.status, self.approved = "planned", event.approved
         self.title, self.description, self.type = event.title, event.description, event.type
         self.technologies, self.requirements = event.technologies, event.requirements
@@ -134,7 +141,8 @@ class ProjectView:
         self._lay_out(event.plan, event.plan.protocol, event.at)
 
     def _planner_plan_revised(self, event: planner.PlanRevised) -> None:
-        self._lay_out(event.plan, event.plan.protocol, event.at)
+        if self.started_at is None:
+            self._lay_out(event.plan, event.plan.protocol, event.at)
 
     def _planner_plan_approved(self, _event: planner.PlanApproved) -> None:
         self.approved = True

@@ -1,6 +1,7 @@
 """The view of a project, checked against the coordinator's own state after every fact. No infrastructure."""
 
 import random
+from collections.abc import Callable
 from datetime import timedelta
 
 from hypothesis import given, settings
@@ -13,7 +14,6 @@ from contracts.planner import (
     PlanApproved,
     ProjectAnalysed,
     ProjectCreated,
-    ProjectPlanned,
     ProjectRefused,
 )
 from contracts.resource_manager import (
@@ -93,26 +93,23 @@ def _step(world: World, chance: random.Random) -> None:
     some = chance.sample(working, chance.randint(1, len(working))) if working else []
     name = chance.choice(list(world.execution.tasks))
     now = world.now
-    chance.choice(
-        [
-            world.grant,
-            world.grant,
-            lambda: world.finish(*some) if some else None,
-            lambda: world.finish(*some, seconds=1.5) if some else None,
-            lambda: world.fail(*some, retryable=chance.random() < 0.7) if some else None,
-            lambda: world.advance(chance.choice([1, 5, 100])),
-            lambda: world.decide(lambda e: e.pause(now)),
-            lambda: world.decide(lambda e: e.resume(now)),
-            lambda: world.decide(lambda e: e.hear("go", {}, "somebody", now)),
-            lambda: world.decide(lambda e: e.retry(name, now)),
-            lambda: world.decide(lambda e: e.skip(name, now)),
-            lambda: (
-                world.decide(lambda e: e.cancel("enough", chance.random() < 0.7, now))
-                if chance.random() < 0.2
-                else None
-            ),
-        ]
-    )()
+    steps: list[Callable[[], object]] = [
+        world.grant,
+        world.grant,
+        lambda: world.finish(*some) if some else None,
+        lambda: world.finish(*some, seconds=1.5) if some else None,
+        lambda: world.fail(*some, retryable=chance.random() < 0.7) if some else None,
+        lambda: world.advance(chance.choice([1, 5, 100])),
+        lambda: world.decide(lambda e: e.pause(now)),
+        lambda: world.decide(lambda e: e.resume(now)),
+        lambda: world.decide(lambda e: e.hear("go", {}, "somebody", now)),
+        lambda: world.decide(lambda e: e.retry(name, now)),
+        lambda: world.decide(lambda e: e.skip(name, now)),
+        lambda: (
+            world.decide(lambda e: e.cancel("enough", chance.random() < 0.7, now)) if chance.random() < 0.2 else None
+        ),
+    ]
+    chance.choice(steps)()
 
 
 def test_a_project_is_seen_from_its_description_to_its_end() -> None:
@@ -185,7 +182,7 @@ def test_a_failed_attempt_waits_for_its_timer() -> None:
 
 
 def _lease(name: str, **demand: float) -> Lease:
-    return Lease(id=f"p.{name}.1", project="p", task=name, agent="x", demand=Demand(**demand), epoch=1, until=START)  # type: ignore[arg-type]
+    return Lease(id=f"p.{name}.1", project="p", task=name, agent="x", demand=Demand(**demand), epoch=1, until=START)
 
 
 def test_leases_are_held_from_their_grant_to_their_release() -> None:
