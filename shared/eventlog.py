@@ -5,26 +5,22 @@ One event is one message on `nexus.events.<service>.<aggregate>.<event>[.<projec
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 from eventsourcing.persistence import DataError, IntegrityError, OperationalError
 from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.errors import (
-    ConnectionClosedError,
-    ConnectionDrainingError,
-    ConnectionReconnectingError,
-    MaxPayloadError,
-    NoRespondersError,
-    OutboundBufferLimitError,
-)
+from nats.errors import ConnectionClosedError, NoRespondersError
 from pydantic_core import from_json, to_json
 
+from shared.bulk import BulkReader
 from shared.follow import follow
 from shared.records import ALL, Log, Logged, Record
+from shared.wire import Answer, Wire
 
 __all__ = ["ALL", "EventLog", "Log", "Logged", "Record"]
 
@@ -33,10 +29,13 @@ PAGE = 500
 # Wrong last sequence; the same against an earlier message of the batch; an id of the batch is stored already.
 REFUSED = (10071, 10164, 10201)
 # Whether the server took it cannot be known.
-UNSURE = (TimeoutError, NoRespondersError, ConnectionReconnectingError, OutboundBufferLimitError)
-SEEN = "Nats-Expected-Last-Subject-Sequence"
+UNSURE = (TimeoutError, ConnectionError, NoRespondersError)
 PAUSE = 0.25  # seconds between attempts while the server does not answer
 STORY = ("nexus.events.planner.{}.>", "nexus.events.coordinator.{}.>", "nexus.events.resource_manager.*.*.{}")
+SUBJECT = re.compile(r"nexus\.events(\.[!-)+\-/-=?-~]+){3,4}")  # printable, without the . * > that mean something
+PLAIN = re.compile(r"[!-~]+")
+FOUND = re.compile(rb"\r\nNats-Subject: ([^\r]*)\r\nNats-Sequence: (\d+)\r\n")
+PENDING = re.compile(rb"\r\nNats-Num-Pending: (\d+)\r\n")
 
 T = TypeVar("T")
 
@@ -50,6 +49,11 @@ class EventLog:
         """`patience`: seconds to go on while the server is away; `timeout`: seconds to wait for one answer."""
         self.nc, self.service, self.stream = nc, service, stream
         self._patience, self._timeout = patience, timeout
+        self._wire = Wire(nc, timeout=timeout)
+
+    async def close(self) -> None:
+        """Close the connection that the log opened for itself; it would open it again."""
+        await self._wire.close()
 
     async def append(self, records: Sequence[Record], *, seen: Mapping[str, int]) -> int:
         """Append all or nothing, if nothing followed `seen` on these aggregates; return the last sequence.
@@ -66,57 +70,56 @@ class EventLog:
             if end is None:
                 raise
             return end
-        except MaxPayloadError as error:
-            raise DataError(f"an event is larger than the server takes ({self.nc.max_payload} bytes)") from error
 
     async def _publish(self, records: Sequence[Record], seen: Mapping[str, int]) -> int:
-        *earlier, last = self._messages(records, seen)
-        for n, (subject, payload, headers) in enumerate(earlier):
-            if n == 0:
-                await self._ask(subject, payload, headers)
-            else:
-                await self.nc.publish(subject, payload, headers=headers)
-        return int((await self._ask(*last))["seq"])
+        if len(records) == 1:
+            record = records[0]
+            guard = self._guard(str(record.originator_id), seen)
+            return await self._ask(self._subject(record), record.state, f"{_headers(record)}{guard}")
+        return await self._publish_batch(records, seen)
 
-    async def _ask(self, subject: str, payload: bytes, headers: dict[str, str]) -> dict[str, Any]:
-        answer = await self.nc.request(subject, payload, timeout=self._timeout, headers=headers)
-        ack: dict[str, Any] = from_json(answer.data) if answer.data else {}
+    async def _publish_batch(self, records: Sequence[Record], seen: Mapping[str, int]) -> int:
+        batch, guarded, end = uuid4().hex, set[str](), 0
+        for n, record in enumerate(records, 1):
+            key = str(record.originator_id)
+            guard = "" if key in guarded else self._guard(key, seen)
+            guarded.add(key)
+            headers = f"{_headers(record)}{guard}Nats-Batch-Id: {batch}\r\nNats-Batch-Sequence: {n}\r\n"
+            if n == len(records):
+                end = await self._ask(self._subject(record), record.state, f"{headers}Nats-Batch-Commit: 1\r\n")
+            elif n == 1:
+                await self._ask(self._subject(record), record.state, headers)
+            else:
+                await self._wire.publish(self._subject(record), record.state, headers)
+        return end
+
+    def _guard(self, key: str, seen: Mapping[str, int]) -> str:
+        return (
+            f"Nats-Expected-Last-Subject-Sequence: {seen[key]}\r\n"
+            f"Nats-Expected-Last-Subject-Sequence-Subject: nexus.events.{self.service}.{key}.>\r\n"
+        )
+
+    def _subject(self, record: Record) -> str:
+        subject = f"nexus.events.{self.service}.{record.originator_id}.{record.topic.rpartition('.')[2]}"
+        if record.project:
+            subject = f"{subject}.{record.project}"
+        if not SUBJECT.fullmatch(subject):
+            raise DataError(f"{subject!r} is no subject of an event: ids must be tokens")
+        return subject
+
+    async def _ask(self, subject: str, payload: bytes, headers: str) -> int:
+        if len(payload) + len(headers) > self.nc.max_payload - 16:
+            raise DataError(f"{subject}: {len(payload)} bytes are more than the server takes ({self.nc.max_payload})")
+        _, answer = await self._wire.request(subject, payload, headers)
+        ack = from_json(answer) if answer else {}
         error = ack.get("error")
         if error is None:
-            return ack
+            return int(ack.get("seq", 0))  # none for the first message of a batch
         if error.get("err_code") in REFUSED:
             raise IntegrityError(error["description"])
         if error.get("code") == 503:
             raise TimeoutError(error["description"])  # no leader, or too many batches in flight: it may pass
         raise OperationalError(f"{subject}: {error['description']}")
-
-    def _messages(
-        self, records: Sequence[Record], seen: Mapping[str, int]
-    ) -> Iterator[tuple[str, bytes, dict[str, str]]]:
-        batch, guarded, count = uuid4().hex, set[str](), len(records)
-        for n, record in enumerate(records, 1):
-            key = str(record.originator_id)
-            headers = {
-                "Nats-Msg-Id": record.id,
-                "Nexus-Topic": record.topic,
-                "Nexus-Version": str(record.originator_version),
-            }
-            if record.traceparent:
-                headers["traceparent"] = record.traceparent
-            if key not in guarded:
-                guarded.add(key)
-                headers[SEEN] = str(seen[key])
-                headers[f"{SEEN}-Subject"] = f"nexus.events.{self.service}.{key}.>"
-            if count > 1:
-                headers |= {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(n)}
-                if n == count:
-                    headers["Nats-Batch-Commit"] = "1"
-            yield self._subject(record), record.state, headers
-
-    def _subject(self, record: Record) -> str:
-        name = record.topic.rpartition(".")[2]
-        subject = f"nexus.events.{self.service}.{record.originator_id}.{name}"
-        return f"{subject}.{record.project}" if record.project else subject
 
     async def _stored(self, records: Sequence[Record], seen: Mapping[str, int]) -> int | None:
         """Return where these records ended up if they are stored: ours is then the first that followed."""
@@ -145,7 +148,7 @@ class EventLog:
                 return [event for event in found if event.id <= until]
         return found
 
-    async def _pages(self, subject: str, after: int, limit: int | None) -> AsyncIterator[list[Logged]]:
+    async def _pages(self, subject: str, after: int, limit: int | None) -> AsyncGenerator[list[Logged]]:
         pending, left = 1, limit
         while pending and (left is None or left > 0):
             size = PAGE if left is None else min(PAGE, left)
@@ -155,43 +158,23 @@ class EventLog:
                 after, left = page[-1].id, None if left is None else left - len(page)
             yield page
 
-    async def _direct_get(self, request: dict[str, Any]) -> tuple[list[Logged], int]:
-        found: list[Logged] = []
-        end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-        async def collect(msg: Msg) -> None:
-            headers = msg.headers or {}
-            if "Status" not in headers:
-                found.append(_direct(msg))
-            elif end.done():
-                return
-            elif headers["Status"] in ("204", "404"):  # end of batch; nothing there
-                end.set_result(int(headers.get("Nats-Num-Pending", 0)))
-            elif headers["Status"] == "503":
-                end.set_exception(NoRespondersError())
-            else:
-                end.set_exception(OperationalError(f"{self.stream}: {headers}"))
-
-        inbox = self.nc.new_inbox()
-        subscription = await self.nc.subscribe(inbox, cb=collect)
-        try:
-            await self.nc.publish(f"$JS.API.DIRECT.GET.{self.stream}", to_json(request), inbox)
-            pending = await asyncio.wait_for(end, self._timeout)
-            return found, pending
-        finally:
-            await subscription.unsubscribe()
+    async def _direct_get(self, request: dict[str, object]) -> tuple[list[Logged], int]:
+        found, end = await self._wire.collect(f"$JS.API.DIRECT.GET.{self.stream}", to_json(request))
+        if not end.startswith((b"NATS/1.0 204", b"NATS/1.0 404")):  # end of batch; nothing there
+            raise OperationalError(f"{self.stream} cannot be read: {end.decode()}")
+        pending = PENDING.search(end)
+        return [_direct(answer) for answer in found], int(pending[1]) if pending else 0
 
     async def last(self, aggregate: str = "*") -> Logged | None:
         """Return the newest event of one aggregate, or of the service."""
         request = to_json({"last_by_subj": f"nexus.events.{self.service}.{aggregate}.>"})
-        subject = f"$JS.API.DIRECT.GET.{self.stream}"
-        msg = await self._patiently(
-            partial(self.nc.request, subject, request, timeout=self._timeout), f"{self.stream} cannot be read"
-        )
-        status = (msg.headers or {}).get("Status")
-        if status not in (None, "404"):
-            raise OperationalError(f"{self.stream}: {msg.headers}")
-        return None if status else _direct(msg)
+        ask = partial(self._wire.request, f"$JS.API.DIRECT.GET.{self.stream}", request)
+        answer = await self._patiently(ask, f"{self.stream} cannot be read")
+        if answer[0].startswith(b"NATS/1.0 404"):
+            return None
+        if answer[0].startswith(b"NATS/1.0 "):
+            raise OperationalError(f"{self.stream} cannot be read: {answer[0].decode()}")
+        return _direct(answer)
 
     async def story(self, project: str, *, until: int | None = None) -> list[Logged]:
         """Return everything that the log says about a project, in the order in which it happened."""
@@ -200,20 +183,42 @@ class EventLog:
 
     async def replay(
         self, filters: Sequence[str] = ALL, *, after: int = 0, until: int | None = None
-    ) -> AsyncIterator[list[Logged]]:
+    ) -> AsyncGenerator[list[Logged]]:
         """Yield what the log holds, fast and in large portions, and end."""
-        parts = await asyncio.gather(*(self._read(subject, after, until) for subject in filters))
-        yield list(heapq.merge(*parts, key=lambda event: event.id))
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience
+        while True:
+            try:
+                reader = BulkReader(self.nc, self.stream, filters, timeout=self._timeout)
+                async with aclosing(reader.read(after, until)) as portions:
+                    async for events in portions:
+                        after, deadline = events[-1].id, loop.time() + self._patience
+                        yield events
+            except UNSURE as error:
+                if loop.time() >= deadline:
+                    raise OperationalError(f"{self.stream} cannot be read: {error!r}") from error
+                await asyncio.sleep(PAUSE)
+            except ConnectionClosedError as error:
+                raise OperationalError(f"{self.stream} cannot be read: the connection is closed") from error
+            else:
+                return
 
-    def follow(self, *, filters: Sequence[str] = ALL, after: int = 0) -> AsyncIterator[list[Logged]]:
+    async def follow(self, *, filters: Sequence[str] = ALL, after: int = 0) -> AsyncGenerator[list[Logged]]:
         """Yield every event after `after`, for ever, in whatever portions they come."""
-        return follow(self.nc, self.stream, filters, after)
+        async with aclosing(self.replay(filters, after=after)) as portions:
+            async for events in portions:
+                after = events[-1].id
+                yield events
+        async with aclosing(follow(self.nc, self.stream, filters, after)) as portions:
+            async for events in portions:
+                yield events
 
-    async def tail(self, *, filters: Sequence[str] = ALL, after: int = 0) -> AsyncIterator[Logged]:
+    async def tail(self, *, filters: Sequence[str] = ALL, after: int = 0) -> AsyncGenerator[Logged]:
         """Yield every event after `after`, for ever."""
-        async for events in self.follow(filters=filters, after=after):
-            for event in events:
-                yield event
+        async with aclosing(self.follow(filters=filters, after=after)) as portions:
+            async for events in portions:
+                for event in events:
+                    yield event
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]], failure: str) -> T:
         """Try again while the server is away; whatever is tried must bear being done twice."""
@@ -226,10 +231,24 @@ class EventLog:
                 if loop.time() >= deadline:
                     raise OperationalError(f"{failure}: {type(error).__name__} {error}") from error
                 await asyncio.sleep(PAUSE)
-            except (ConnectionClosedError, ConnectionDrainingError) as error:
+            except ConnectionClosedError as error:
                 raise OperationalError(f"{failure}: the connection is closed") from error
 
 
-def _direct(msg: Msg) -> Logged:
-    headers = msg.headers or {}
-    return Logged.of(headers["Nats-Subject"], headers, msg.data, int(headers["Nats-Sequence"]))
+def _headers(record: Record) -> str:
+    if not PLAIN.fullmatch(f"{record.id}{record.topic}"):
+        raise DataError(f"{record.id!r} or {record.topic!r} cannot stand in a header")
+    headers = (
+        f"Nats-Msg-Id: {record.id}\r\nNexus-Topic: {record.topic}\r\nNexus-Version: {record.originator_version}\r\n"
+    )
+    if record.traceparent and PLAIN.fullmatch(record.traceparent):
+        return f"{headers}traceparent: {record.traceparent}\r\n"
+    return headers
+
+
+def _direct(answer: Answer) -> Logged:
+    head, payload = answer
+    found = FOUND.search(head)
+    if found is None:
+        raise OperationalError(f"no answer to a direct get: {head.decode()}")
+    return Logged.parsed(found[1].decode(), head, payload, int(found[2]))

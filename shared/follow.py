@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from uuid import uuid4
 
 from nats.aio.client import Client
@@ -25,7 +25,7 @@ class _Broken(Exception):
     """The consumer is gone, deaf, or skipped something."""
 
 
-async def follow(nc: Client, stream: str, filters: Sequence[str], after: int = 0) -> AsyncIterator[list[Logged]]:
+async def follow(nc: Client, stream: str, filters: Sequence[str], after: int = 0) -> AsyncGenerator[list[Logged]]:
     """Yield every event after `after`, for ever, in whatever portions they come."""
     while not nc.is_closed:
         consumer = _Consumer(nc, stream, filters, after)

@@ -1,7 +1,7 @@
 """The event log of a test: a list. It passes the same tests as the log on JetStream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from eventsourcing.persistence import DataError, IntegrityError
@@ -78,12 +78,12 @@ class MemoryLog:
 
     async def replay(
         self, filters: Sequence[str] = ALL, *, after: int = 0, until: int | None = None
-    ) -> AsyncIterator[list[Logged]]:
+    ) -> AsyncGenerator[list[Logged]]:
         """Yield what the log holds, and end."""
         if found := self._matching(filters, after, until):
             yield found
 
-    async def follow(self, *, filters: Sequence[str] = ALL, after: int = 0) -> AsyncIterator[list[Logged]]:
+    async def follow(self, *, filters: Sequence[str] = ALL, after: int = 0) -> AsyncGenerator[list[Logged]]:
         """Yield every event after `after`, for ever, in whatever portions they come."""
         while True:
             grown, end = self.shelf.grown, len(self.shelf.events)
@@ -94,7 +94,7 @@ class MemoryLog:
                 grown.clear()
                 await grown.wait()
 
-    async def tail(self, *, filters: Sequence[str] = ALL, after: int = 0) -> AsyncIterator[Logged]:
+    async def tail(self, *, filters: Sequence[str] = ALL, after: int = 0) -> AsyncGenerator[Logged]:
         """Yield every event after `after`, for ever."""
         async for events in self.follow(filters=filters, after=after):
             for event in events:

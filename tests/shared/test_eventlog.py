@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 from eventsourcing.persistence import DataError, IntegrityError, OperationalError
 from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.errors import TimeoutError as NatsTimeout
 
 from nexus.server import EmbeddedServer
 from shared.eventlog import ALL, EventLog, Log, Logged
 from shared.streams import provision
+from shared.wire import Answer, Wire
 from tests.shared.bakery import record
 from tests.shared.conftest import Logs, connected, soon
 
@@ -254,7 +253,7 @@ async def test_too_large_an_event_is_refused(store: Client) -> None:
     huge = record("rye")
     object.__setattr__(huge, "state", b"x" * (store.max_payload + 1))
 
-    with pytest.raises(DataError, match="larger"):
+    with pytest.raises(DataError, match="1048577 bytes are more than the server takes"):
         await EventLog(store, "bakery").append([huge], seen={"rye": 0})
 
 
@@ -275,7 +274,7 @@ async def test_a_lost_acknowledgement_is_no_conflict(
 ) -> None:
     log = EventLog(store, "bakery")
     [first] = await fill(log, "rye", 1)
-    monkeypatch.setattr(store, "request", losing(store.request, answers=1 if count == 1 else 2))
+    monkeypatch.setattr(Wire, "request", losing(Wire.request, answers=1 if count == 1 else 2))
 
     end = await log.append([record("rye", 2 + n) for n in range(count)], seen={"rye": first})
 
@@ -287,12 +286,12 @@ def losing(request: Callable[..., Any], *, answers: int) -> Callable[..., Any]:
     """Lose the last of the first `answers` answers."""
     left = answers
 
-    async def lossy(*args: Any, **kwargs: Any) -> Msg:
+    async def lossy(*args: Any) -> Answer:
         nonlocal left
         left -= 1
-        answer: Msg = await request(*args, **kwargs)
+        answer: Answer = await request(*args)
         if left == 0:
-            raise NatsTimeout
+            raise TimeoutError
         return answer
 
     return lossy
@@ -380,7 +379,7 @@ async def test_a_tail_that_ends_leaves_no_consumer(store: Client) -> None:
     tail = log.tail()
     await take(tail, 1)
 
-    await tail.aclose()  # type: ignore[attr-defined]
+    await tail.aclose()
     await store.flush()
     await asyncio.sleep(0.05)
 

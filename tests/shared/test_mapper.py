@@ -1,6 +1,5 @@
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -84,7 +83,7 @@ def test_an_event_is_a_cloud_event_in_the_log() -> None:
         actor="ada",
         idempotencykey="key-1",
     )
-    assert UUID(record.id).hex == record.id
+    assert len(record.id) == 32
     assert (record.originator_id, record.originator_version, record.topic) == ("o-1", 3, "bakery.order.order_placed")
     assert record.traceparent == "00-a-b-01"
 
