@@ -43,6 +43,12 @@ def test_a_cycle_is_told_in_the_order_of_work_from_the_task_that_comes_first() -
     assert fault == ("cycle", "/tasks/1/depends_on/1", "the tasks wait for each other: b → a → c → b")
 
 
+def test_a_cycle_is_told_from_its_first_task_wherever_it_is_entered() -> None:
+    (fault,) = told(task("z"), task("a", "b"), task("b", "a", "z"))
+
+    assert fault == ("cycle", "/tasks/1/depends_on/0", "the tasks wait for each other: a → b → a")
+
+
 def test_a_task_that_waits_for_itself_is_a_cycle() -> None:
     assert told(task("a", "a")) == [("cycle", "/tasks/0/depends_on/0", "the tasks wait for each other: a → a")]
 

@@ -204,6 +204,13 @@ def test_a_template_that_needs_more_than_the_pool_has_says_which_settings_to_cha
     )
 
 
+def test_so_does_a_template_that_an_analyst_chose() -> None:
+    chosen = rules({"nexus": {"resource_limits": {"cpu": 10}}})
+
+    with pytest.raises(Refused, match="default_resources lower"):
+        planned(CreateProject(description="x"), chosen, template="web_application")
+
+
 def test_a_template_that_an_analyst_made_up_is_refused() -> None:
     with pytest.raises(Refused, match="there is no template 'spaceship'"):
         planned(CreateProject(description="x"), template="spaceship")
