@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+from nexus.client import Client
 from nexus.connection import connect
 from nexus.server import EmbeddedServer
 from nexus.supervisor import ServiceFailed, Supervisor, together
@@ -23,7 +24,7 @@ from shared.streams import provision
 __all__ = ["SERVICES", "ServiceFailed", "System", "SystemRunning", "embedded"]
 
 CORE = ("planner", "resource_manager", "coordinator")
-SERVICES = (*CORE, "metrics", "gateway", "agents")
+SERVICES = (*CORE, "agents")
 """What a whole system consists of, in processes of their own."""
 INSIDE = (*CORE, "agents")
 """What runs inside a program: nobody asks it over HTTP."""
@@ -84,11 +85,9 @@ class System:
         """Where each service listens for HTTP; empty for services inside this program."""
         return self.host.urls
 
-    def client(self) -> AbstractAsyncContextManager[Any]:
+    def client(self, actor: str | None = None) -> Client:
         """Return a client of this system, to be used with `async with`."""
-        from nexus.client import Client
-
-        return Client(settings=self.settings)
+        return Client.connect(settings=self.settings, actor=actor)
 
     async def kill(self, name: str) -> int:
         """Kill a service, or `nats`, as a crash would; it is started again. Return the process that died."""

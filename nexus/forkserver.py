@@ -128,7 +128,10 @@ def _begin(order: dict[str, Any], alive: int) -> None:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
-    nothing, log = os.open(os.devnull, os.O_RDONLY), os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    nothing, log = (
+        os.open(os.devnull, os.O_RDONLY),
+        os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+    )
     for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
     threading.Thread(target=_end_with, args=(alive,), name="end with the supervisor", daemon=True).start()
@@ -160,8 +163,20 @@ def _serve(order: dict[str, Any]) -> int:
         timeout_graceful_shutdown=GRACE,
     )
     server = uvicorn.Server(config)
+    watched = server.on_tick
+
+    async def on_tick(counter: int) -> bool:
+        # FastStream says that it has started before its broker has; one that fails later must not look alive.
+        return await watched(counter) or _broken(server)
+
+    server.on_tick = on_tick  # type: ignore[method-assign]
     server.run()
-    return 0 if server.started else 3
+    return 0 if server.started and not _broken(server) else 3
+
+
+def _broken(server: Any) -> bool:
+    names = ("error_occurred", "error_occured")  # corrected in uvicorn 0.35 or so
+    return any(getattr(server.lifespan, name, False) for name in names)
 
 
 def _leave(code: int) -> NoReturn:

@@ -47,11 +47,11 @@ class SystemFolder:
             raise FolderForbidden(f"the data folder {self.path} cannot be used: {error.strerror}") from error
         if not _locked(lock):
             os.close(lock)
-            raise SystemRunning(self._who())
+            raise SystemRunning(self.who(self.announcement()))
         return lock
 
-    def _who(self) -> str:
-        told = self.announcement()
+    def who(self, told: Announcement | None) -> str:
+        """Return who runs here, in a sentence."""
         if told is None:
             return f"a Nexus system runs on {self.path} already; it has not said where yet, or is just stopping"
         return f"a Nexus system runs on {self.path} already: process {told.pid}, at {told.nats_url}"

@@ -89,7 +89,7 @@ class Bounds:
 
     @property
     def best(self) -> float:
-        """max(critical path, work ÷ slots)"""
+        """The larger of critical path and work ÷ slots."""
         return max(self.critical_path, self.work / self.slots)
 
 
@@ -109,8 +109,7 @@ def read_workflow(
     tasks = []
     for task in file.workflow.specification.tasks:
         ran = execution.get(task.id) or _Executed(id=task.id)
-        kind = _token(ran.command.program.split(maxsplit=1)[0] if ran.command.program else task.name or SIMULATED)
-        seconds = round(ran.runtime_in_seconds * time_scale, 6)
+        kind = _kind(task, ran)
         tasks.append(
             Task(
                 id=names[task.id],
@@ -119,8 +118,7 @@ def read_workflow(
                 capability=kind if by_category else SIMULATED,
                 depends_on=tuple(_known(names, parent, task, path) for parent in dict.fromkeys(task.parents)),
                 demands=share(ran),
-                estimate=seconds,
-                input={"seconds": seconds},
+                estimate=round(ran.runtime_in_seconds * time_scale, 6),
             )
         )
     return CreateProject(title=file.name or path.stem, description=file.description, tasks=_checked(tasks, path))
@@ -174,6 +172,12 @@ def _known(names: Mapping[str, str], parent: str, task: _Specified, path: Path) 
     if parent not in names:
         raise WorkflowError(f"{path}: task {task.id} has the parent {parent!r}, which is no task of the workflow")
     return names[parent]
+
+
+def _kind(task: _Specified, ran: _Executed) -> str:
+    """Return what sort of task it is: its name where that is not just its id, else the program that ran."""
+    named = task.name if task.name != task.id else ran.command.program.partition(" ")[0]
+    return _token(named or SIMULATED)
 
 
 def _token(text: str) -> str:
