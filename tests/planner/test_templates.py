@@ -6,13 +6,22 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
+from services.agents import analyst, backend, database, frontend, tester
+from services.agents.brief import ProjectContext
+from services.agents.rendering import kinds
 from services.planner.catalog import FOLDER, Catalog, read, shares
 from services.planner.template import Template, content_hash, schema
 from shared.settings import Settings, SettingsError
 from tests.planner.wishes import wish
 
 TEMPLATES = Catalog.load().templates
-REFERENCE = {"analysis", "database", "backend", "frontend", "testing"}
+REFERENCE = {
+    "analysis": analyst.KINDS,
+    "database": database.KINDS,
+    "backend": backend.KINDS,
+    "frontend": frontend.KINDS,
+    "testing": tester.KINDS,
+}
 
 
 def catalog(**overrides: Any) -> Catalog:
@@ -41,12 +50,19 @@ def test_the_schema_beside_them_is_the_models() -> None:
 
 
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
-def test_a_template_can_be_done_by_the_reference_agents(template: Template) -> None:
-    last = template.tasks[-1]
+def test_each_task_asks_for_something_that_the_reference_agent_makes(template: Template) -> None:
+    for task in template.tasks:
+        assert set(task.input) == {"artifact"}
+        assert task.input["artifact"] in REFERENCE[task.capability]
 
-    assert {task.capability for task in template.tasks} <= REFERENCE
-    assert all(set(task.input) == {"artifact"} for task in template.tasks)
-    assert (last.capability, last.input) == ("testing", {"artifact": "verification"})
+
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
+def test_all_that_belongs_to_such_a_project_is_made_once_and_its_tests_are_run_last(template: Template) -> None:
+    made = [task.input["artifact"] for task in template.tasks]
+    wanted = kinds(ProjectContext(project="p", type=template.id))
+
+    assert sorted(made) == sorted([*wanted, "verification"])
+    assert (template.tasks[-1].capability, made[-1]) == ("testing", "verification")
 
 
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
@@ -100,10 +116,10 @@ def test_settings_are_part_of_the_hash() -> None:
 
 
 def test_default_resources_are_spread_over_the_tasks_by_their_shares() -> None:
-    changed = catalog(web_application={"default_resources": {"cpu": 30, "memory": 70}}).templates["web_application"]
+    changed = catalog(web_application={"default_resources": {"cpu": 32, "memory": 70}}).templates["web_application"]
     usual, held = shares(TEMPLATES["web_application"]), shares(changed)
 
-    assert sum(demand.cpu for demand in held.values()) == pytest.approx(30)
+    assert sum(demand.cpu for demand in held.values()) == pytest.approx(32)
     assert sum(demand.memory for demand in held.values()) == pytest.approx(70)
     assert held["build-backend"].cpu == pytest.approx(usual["build-backend"].cpu / 2)
 
