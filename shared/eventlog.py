@@ -49,10 +49,10 @@ class EventLog:
         """`patience`: seconds to go on while the server is away; `timeout`: seconds to wait for one answer."""
         self.nc, self.service, self.stream = nc, service, stream
         self._patience, self._timeout = patience, timeout
-        self._wire = Wire(nc, timeout=timeout)
+        self._wire = Wire.of(nc)
 
     async def close(self) -> None:
-        """Close the connection that the log opened for itself; it would open it again."""
+        """Close the connection that the logs of this client share; the next append would open it again."""
         await self._wire.close()
 
     async def append(self, records: Sequence[Record], *, seen: Mapping[str, int]) -> int:
@@ -90,7 +90,7 @@ class EventLog:
             elif n == 1:
                 await self._ask(self._subject(record), record.state, headers)
             else:
-                await self._wire.publish(self._subject(record), record.state, headers)
+                self._wire.publish(self._subject(record), record.state, headers)
         return end
 
     def _guard(self, key: str, seen: Mapping[str, int]) -> str:
@@ -110,7 +110,7 @@ class EventLog:
     async def _ask(self, subject: str, payload: bytes, headers: str) -> int:
         if len(payload) + len(headers) > self.nc.max_payload - 16:
             raise DataError(f"{subject}: {len(payload)} bytes are more than the server takes ({self.nc.max_payload})")
-        _, answer = await self._wire.request(subject, payload, headers)
+        _, answer = await self._wire.request(subject, payload, headers, timeout=self._timeout)
         ack = from_json(answer) if answer else {}
         error = ack.get("error")
         if error is None:
@@ -159,7 +159,9 @@ class EventLog:
             yield page
 
     async def _direct_get(self, request: dict[str, object]) -> tuple[list[Logged], int]:
-        found, end = await self._wire.collect(f"$JS.API.DIRECT.GET.{self.stream}", to_json(request))
+        found, end = await self._wire.collect(
+            f"$JS.API.DIRECT.GET.{self.stream}", to_json(request), timeout=self._timeout
+        )
         if not end.startswith((b"NATS/1.0 204", b"NATS/1.0 404")):  # end of batch; nothing there
             raise OperationalError(f"{self.stream} cannot be read: {end.decode()}")
         pending = PENDING.search(end)
@@ -168,7 +170,7 @@ class EventLog:
     async def last(self, aggregate: str = "*") -> Logged | None:
         """Return the newest event of one aggregate, or of the service."""
         request = to_json({"last_by_subj": f"nexus.events.{self.service}.{aggregate}.>"})
-        ask = partial(self._wire.request, f"$JS.API.DIRECT.GET.{self.stream}", request)
+        ask = partial(self._wire.request, f"$JS.API.DIRECT.GET.{self.stream}", request, timeout=self._timeout)
         answer = await self._patiently(ask, f"{self.stream} cannot be read")
         if answer[0].startswith(b"NATS/1.0 404"):
             return None

@@ -8,8 +8,9 @@ import asyncio
 import json
 import logging
 import re
+import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from eventsourcing.persistence import OperationalError
 from nats.aio.client import Client
@@ -17,6 +18,7 @@ from nats.errors import ConnectionClosedError, NoRespondersError
 from pydantic_core import from_json
 
 CHUNK = 256 * 1024
+SWEEP = 0.25  # seconds between looks at what waited too long
 CONNECT = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, "protocol": 1, "lang": "python"}
 REFUSED = re.compile(r'Permissions Violation for (Publish|Subscription) to "([^"]+)"')
 
@@ -35,53 +37,58 @@ Answer = tuple[bytes, bytes]
 
 
 class Wire:
-    """Requests over one connection, opened when it is needed and again when it was lost."""
+    """Requests over one connection, opened when it is needed and again when it was lost; one for each client."""
 
-    def __init__(self, nc: Client, *, timeout: float) -> None:
-        self._nc, self._timeout = nc, timeout
+    @classmethod
+    def of(cls, nc: Client) -> Self:
+        """Return the one that belongs to this client."""
+        if (known := _WIRES.get(nc)) is None:
+            known = _WIRES[nc] = cls(nc)
+        assert isinstance(known, cls)
+        return known
+
+    def __init__(self, nc: Client) -> None:
+        self._nc = weakref.ref(nc)
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
         self._inbox, self._count = "", 0
         self._waiting: dict[int, _Waiting] = {}
         self._out: list[bytes] = []
-        self._sweeping: asyncio.TimerHandle | None = None
 
-    async def request(self, subject: str, payload: bytes, headers: str = "") -> Answer:
+    async def request(self, subject: str, payload: bytes, headers: str = "", *, timeout: float = 5.0) -> Answer:  # noqa: ASYNC109 - a timer of our own costs a fraction
         """Ask and wait for one answer. `headers` are lines that end in CRLF.
 
         `TimeoutError` and `ConnectionError`: nobody knows whether it arrived. `NoRespondersError`: it did not.
         """
         if self._writer is None:
-            await self._open()
-        answer: Answer = await self._ask(subject, payload, headers, None)
+            await self._open(timeout)
+        answer = await self._ask(subject, payload, headers, timeout, None)
         if answer[0].startswith(b"NATS/1.0 503"):
             raise NoRespondersError
         return answer
 
-    async def collect(self, subject: str, payload: bytes) -> tuple[list[Answer], bytes]:
+    async def collect(self, subject: str, payload: bytes, *, timeout: float = 5.0) -> tuple[list[Answer], bytes]:  # noqa: ASYNC109
         """Ask and wait for all answers; return them and the headers of the message that said it was the last."""
         if self._writer is None:
-            await self._open()
+            await self._open(timeout)
         found: list[Answer] = []
-        end, _ = await self._ask(subject, payload, "", found)
+        end, _ = await self._ask(subject, payload, "", timeout, found)
         if end.startswith(b"NATS/1.0 503"):
             raise NoRespondersError
         return found, end
 
-    async def publish(self, subject: str, payload: bytes, headers: str = "") -> None:
-        """Send without an answer, in the order of the requests."""
-        if self._writer is None:
-            await self._open()
+    def publish(self, subject: str, payload: bytes, headers: str = "") -> None:
+        """Send behind the request before it, without an answer: if that one's answer came, the connection is open."""
         self._send(subject, "", payload, headers)
 
-    def _ask(self, subject: str, payload: bytes, headers: str, found: list[Answer] | None) -> asyncio.Future[Answer]:
+    def _ask(
+        self, subject: str, payload: bytes, headers: str, timeout: float, found: list[Answer] | None
+    ) -> asyncio.Future[Answer]:
         loop = asyncio.get_running_loop()
         self._count = number = self._count + 1
         future: asyncio.Future[Answer] = loop.create_future()
-        self._waiting[number] = _Waiting(subject, loop.time() + self._timeout, future, found)
-        if self._sweeping is None:
-            self._sweeping = loop.call_later(self._timeout / 4, self._sweep)
+        self._waiting[number] = _Waiting(subject, loop.time() + timeout, future, found)
         self._send(subject, f" {self._inbox}{number}", payload, headers)
         return future
 
@@ -101,27 +108,32 @@ class Wire:
         if self._writer is not None:
             self._writer.write(b"".join(out))
 
-    def _sweep(self) -> None:
-        """Fail what waited too long. One timer for all: a timer for each would cost as much as the request."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        for number, waiting in list(self._waiting.items()):
-            if waiting.deadline > now:
-                break
-            del self._waiting[number]
-            if not waiting.future.done():
-                waiting.future.set_exception(TimeoutError(f"no answer from {waiting.subject}"))
-        self._sweeping = loop.call_later(self._timeout / 4, self._sweep) if self._waiting else None
-
-    async def _open(self) -> None:
+    async def _open(self, timeout: float) -> None:  # noqa: ASYNC109
         async with self._opening:
             if self._writer is not None:
                 return
-            reader, writer = await asyncio.wait_for(dial(self._nc), self._timeout)
-            self._inbox = f"{self._nc.new_inbox()}."
+            nc = self._nc()
+            if nc is None:
+                raise ConnectionClosedError
+            reader, writer = await asyncio.wait_for(dial(nc), timeout)
+            self._inbox = f"{nc.new_inbox()}."
             writer.write(f"SUB {self._inbox}* 1\r\n".encode())
             self._writer = writer
             self._reading = asyncio.create_task(self._read(reader, writer))
+            asyncio.get_running_loop().call_later(SWEEP, self._sweep, writer)
+
+    def _sweep(self, writer: asyncio.StreamWriter) -> None:
+        """Fail what waited too long, with one timer for all: a timer for each would cost as much as the request."""
+        if self._writer is not writer:
+            return
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._fail(lambda w: TimeoutError(f"no answer from {w.subject}") if w.deadline <= now else None)
+        nc = self._nc()
+        if (nc is None or nc.is_closed) and self._reading is not None:
+            self._reading.cancel()  # nobody needs it any more
+        else:
+            loop.call_later(SWEEP, self._sweep, writer)
 
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -131,7 +143,7 @@ class Wire:
         except OSError as reason:
             log.debug("the connection of the log was lost: %r", reason)
         finally:
-            self._writer = None
+            self._writer, self._out = None, []
             writer.close()
             self._fail(lambda _: ConnectionResetError("the connection was lost"))
 
@@ -148,11 +160,8 @@ class Wire:
             waiting.future.set_result((head, payload))
 
     def _control(self, line: bytes) -> None:
-        if line.startswith(b"PING"):
-            if self._writer is not None:
-                self._writer.write(b"PONG\r\n")
-            if self._nc.is_closed:
-                self._lose()
+        if line.startswith(b"PING") and self._writer is not None:
+            self._writer.write(b"PONG\r\n")
         elif line.startswith(b"-ERR"):
             text = line.decode()
             log.warning("the server says %s", text)
@@ -167,19 +176,15 @@ class Wire:
                 if not waiting.future.done():
                     waiting.future.set_exception(error)
 
-    def _lose(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-
     async def close(self) -> None:
         """Close the connection; the next request would open it again."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            self._sweeping = None
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])
             self._reading = None
+
+
+_WIRES: weakref.WeakKeyDictionary[Client, Wire] = weakref.WeakKeyDictionary()
 
 
 class Frames:

@@ -90,14 +90,20 @@ class Order(Aggregate):
 
 
 def record(
-    key: str, version: int = 1, *, name: str = "loaf_added", identity: str = "", project: str | None = None
+    key: str,
+    version: int = 1,
+    *,
+    name: str = "loaf_added",
+    identity: str = "",
+    project: str | None = None,
+    state: bytes = b"",
 ) -> Record:
     """One event on its way into the log, with an id that says what it is."""
     return Record(
         originator_id=key,
         originator_version=version,
         topic=f"bakery.order.{name}",
-        state=b'{"data":{"at":"2026-03-01T12:00:00Z","flour":"rye"}}',
+        state=state or b'{"data":{"at":"2026-03-01T12:00:00Z","flour":"rye"}}',
         id=identity or f"{key}-{version}",
         project=project,
     )

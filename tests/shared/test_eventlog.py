@@ -286,10 +286,10 @@ def losing(request: Callable[..., Any], *, answers: int) -> Callable[..., Any]:
     """Lose the last of the first `answers` answers."""
     left = answers
 
-    async def lossy(*args: Any) -> Answer:
+    async def lossy(*args: Any, **kwargs: Any) -> Answer:
         nonlocal left
         left -= 1
-        answer: Answer = await request(*args)
+        answer: Answer = await request(*args, **kwargs)
         if left == 0:
             raise TimeoutError
         return answer
