@@ -1,13 +1,17 @@
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import nats
 import pytest
+from faststream.asgi import AsgiFastStream
 from nats.aio.client import Client
 
 from shared.eventlog import EventLog, Log
 from shared.memory import MemoryLog, Shelf
+from shared.service import running
+from shared.settings import Settings
 from shared.streams import provision
+from tests.shared.serving import Bakery, Outside
 
 Logs = Callable[[str], Log]
 
@@ -45,5 +49,24 @@ async def _ignore(error: Exception) -> None:
 
 async def soon(condition: Callable[[], bool], seconds: float = 10) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - a condition has no event to wait for
+        while not condition():
             await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def bakery() -> Bakery:
+    """A service that is not running yet."""
+    return Bakery()
+
+
+@pytest.fixture
+async def app(bakery: Bakery, settings: Settings) -> AsyncIterator[AsgiFastStream]:
+    """That service, running."""
+    async with running(bakery.create, settings) as started:
+        yield started
+
+
+@pytest.fixture
+def client(nc: Client) -> Outside:
+    """Somebody who talks to it."""
+    return Outside(nc)
