@@ -213,7 +213,7 @@ log_file: {quoted(str(self._folder.log))}
 logfile_size_limit: 10MB
 logfile_max_num: 3
 jetstream {{
-  store_dir: {quoted(str(self._folder.store))}
+  store_dir: {quoted(str(self._folder.path))}
   sync_interval: {quoted(self._sync)}
 }}
 authorization {{

@@ -60,7 +60,7 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
-        self.store, self.config, self.log = self.path / "jetstream", self.path / "nats.conf", self.path / "nats.log"
+        self.config, self.log = self.path / "nats.conf", self.path / "nats.log"
         self._lock, self._credentials = self.path / "lock", self.path / "credentials.json"
         self._runtime = self.path / "runtime.json"
 
