@@ -30,7 +30,7 @@ from shared.streams import TASKS
 
 GRACE = 30.0
 """Seconds that a stopping agent has to finish what is in hand."""
-FLUSH = 10.0
+FLUSH = 5.0
 PATIENCE = 600.0  # an agent may be started before everything else
 
 log = logging.getLogger("nexus.agent")

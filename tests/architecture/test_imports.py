@@ -36,7 +36,9 @@ RULES = (  # the first that matches counts; `*` crosses folders, {service} is th
     Rule("shared/domain.py", ("contracts.base",), PURE),
     Rule("shared/*", ("shared", "contracts.base", "contracts.envelope", "contracts.outcomes")),  # what has no domain
     # the reference agents are written with nothing but the public agent kit; their app is the frame around them
-    Rule("services/agents/app.py", ("services.agents", "contracts", "nexus.agent", "shared.settings")),
+    Rule(
+        "services/agents/app.py", ("services.agents", "contracts", "nexus.agent", "shared.settings", "shared.readiness")
+    ),
     Rule("services/agents/*", ("services.agents", "contracts", "nexus.agent")),
     Rule("services/*/domain.py", ("contracts", "shared.domain"), PURE),
     Rule("services/*/domain/*", ("services.{service}.domain", "contracts", "shared.domain"), PURE),
