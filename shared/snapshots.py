@@ -5,8 +5,10 @@ import logging
 import zlib
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
+from uuid import uuid4
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import Error
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
@@ -14,6 +16,7 @@ from pydantic_core import from_json, to_json
 from shared.domain import Aggregate
 
 PREFIX = "nexus.snapshots"
+PART = 512 * 1024  # bytes; servers take up to 1 MiB in a message
 A = TypeVar("A", bound=Aggregate)
 log = logging.getLogger(__name__)
 
@@ -51,21 +54,39 @@ class Snapshots:
     async def save(self, name: str, snapshot: Snapshot) -> None:
         """Keep this one instead of the one before."""
         body = zlib.compress(to_json(snapshot), 1)
-        answer = await self._nc.request(f"{PREFIX}.{self._service}.{name}", body, timeout=10)
+        parts = [body[start : start + PART] for start in range(0, len(body), PART)]
+        headers = {"Nexus-Parts": str(len(parts)), "Nexus-Snapshot": uuid4().hex}
+        # The first part goes last: it is the one that counts, and then the others are there.
+        for n in range(len(parts) - 1, -1, -1):
+            await self._put(f"{name}.{n}" if n else name, parts[n], headers)
+
+    async def _put(self, name: str, body: bytes, headers: dict[str, str]) -> None:
+        subject = f"{PREFIX}.{self._service}.{name}"
+        answer = await self._nc.request(subject, body, timeout=10, headers=dict(headers))
         if error := from_json(answer.data).get("error"):
-            raise Error(f"{self._stream}: {error['description']}")
+            raise Error(f"{subject}: {error['description']}")
 
     async def load(self, name: str) -> Snapshot | None:
         """Return the newest one; none if there is none or if it cannot be read."""
-        subject = f"$JS.API.DIRECT.GET.{self._stream}.{PREFIX}.{self._service}.{name}"
         try:
-            msg = await self._nc.request(subject, b"", timeout=10)
-            if (msg.headers or {}).get("Status"):
+            first = await self._get(name)
+            if first is None or first.headers is None:
                 return None
-            return Snapshot(**from_json(zlib.decompress(msg.data)))
-        except (Error, ValueError, TypeError, zlib.error) as reason:
-            log.warning("the snapshot %s of %s cannot be read, the log is: %s", name, self._service, reason)
+            body = first.data
+            for n in range(1, int(first.headers["Nexus-Parts"])):
+                part = await self._get(f"{name}.{n}")
+                if part is None or (part.headers or {}).get("Nexus-Snapshot") != first.headers["Nexus-Snapshot"]:
+                    return None  # the next one was being saved and its first part is missing
+                body += part.data
+            return Snapshot(**from_json(zlib.decompress(body)))
+        except (Error, ValueError, TypeError, KeyError, zlib.error) as reason:
+            log.warning("the snapshot %s of %s cannot be read, the log is: %r", name, self._service, reason)
             return None
+
+    async def _get(self, name: str) -> Msg | None:
+        subject = f"$JS.API.DIRECT.GET.{self._stream}.{PREFIX}.{self._service}.{name}"
+        msg = await self._nc.request(subject, b"", timeout=10)
+        return None if "Status" in (msg.headers or {}) else msg
 
 
 class AggregateSnapshots(Generic[A]):
