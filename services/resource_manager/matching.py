@@ -19,7 +19,6 @@ AVOIDED = 100.0
 """Cost of an agent on which it failed before: only if no other has room."""
 URGENT = 1e5
 """What it is worth to serve a wish rather than the next one: more than all other costs together can differ."""
-MOST_COLUMNS = 2048
 
 Group = tuple[tuple[str, ...], tuple[float, ...]]
 """Agents, and what speaks against each: wishes of one group are worth the same."""
@@ -41,6 +40,14 @@ def assign(wishes: Sequence[Wish], seats: Mapping[str, Seats]) -> list[str | Non
     for part in _parts(groups):
         _solve(part, seats, found)
     return found
+
+
+def solver() -> tuple[Any, Any]:
+    """Return numpy and the solver; they take longer to load than all the rest of the service."""
+    import numpy as np
+    from scipy.optimize import linear_sum_assignment
+
+    return np, linear_sum_assignment
 
 
 def cost(agent: Seats, further: int, against: float) -> float:
@@ -107,35 +114,36 @@ def _assign(
     part: Sequence[tuple[Group, list[int]]], agents: Sequence[str], seats: Mapping[str, Seats], found: list[str | None]
 ) -> None:
     """Solve the general case."""
-    # Loaded when needed: it takes longer to import than all the rest of the service.
-    import numpy as np
-    from scipy.optimize import linear_sum_assignment
-
+    np, solve = solver()
     rows = sorted(row for _, members in part for row in members)
     line = {row: n for n, row in enumerate(rows)}
     columns, loads = _columns(agents, len(rows), seats)
-    # A cell that must not be used is worth nothing; one that may be used, the more the more urgent the wish is. Because
-    # the sets of wishes that can be served together form a matroid, the best sum serves the most urgent ones.
-    matrix: Any = np.zeros((len(rows), len(columns)))
     position = {agent: n for n, agent in enumerate(agents)}
-    for (names, against), members in part:
+    cells = np.full((len(part), len(columns)), np.inf)
+    for n, ((names, against), _) in enumerate(part):
         offsets = np.full(len(agents), np.inf)
         offsets[[position[name] for name in names]] = against
-        cells = offsets[columns] + loads
-        usable = np.isfinite(cells)
+        cells[n] = offsets[columns] + loads
+    # With so many cheaper slots for each group as there are rows, no wish ever needs a dearer one.
+    needed = np.unique(np.argsort(cells, axis=1, kind="stable")[:, : len(rows)])
+    cells, columns = cells[:, needed], columns[needed]
+    # A cell that must not be used is worth nothing; one that may be used, the more the more urgent the wish is. Because
+    # the sets of wishes that can be served together form a matroid, the best sum serves the most urgent ones.
+    matrix = np.zeros((len(rows), len(columns)))
+    for n, (_, members) in enumerate(part):
         for row in members:
-            matrix[line[row], usable] = cells[usable] - URGENT * (len(rows) - line[row])
-    for n, column in zip(*linear_sum_assignment(matrix), strict=True):
+            matrix[line[row]] = np.where(np.isfinite(cells[n]), cells[n] - URGENT * (len(rows) - line[row]), 0.0)
+    for n, column in zip(*solve(matrix), strict=True):
         if matrix[n, column] < 0:
             found[rows[n]] = agents[columns[column]]
 
 
-def _columns(agents: Sequence[str], rows: int, seats: Mapping[str, Seats]) -> tuple[list[int], list[float]]:
+def _columns(agents: Sequence[str], rows: int, seats: Mapping[str, Seats]) -> tuple[Any, Any]:
     """Return the free slots: the position of the agent of each, and its load when this one is taken, too."""
-    most = min(rows, max(1, MOST_COLUMNS // len(agents)))
-    columns, loads = [], []
-    for n, agent in enumerate(agents):
-        for further in range(min(most, seats[agent].free)):
-            columns.append(n)
-            loads.append(cost(seats[agent], further, 0.0))
-    return columns, loads
+    np, _ = solver()
+    free = [min(rows, seats[agent].free) for agent in agents]
+    loads = [
+        (seats[agent].used + 1 + np.arange(count)) / seats[agent].slots
+        for agent, count in zip(agents, free, strict=True)
+    ]
+    return np.repeat(np.arange(len(agents)), free), np.concatenate(loads)

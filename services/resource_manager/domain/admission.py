@@ -45,6 +45,7 @@ class Admission:
         self.reasons: dict[Kind, str] = {}
         """Why no other of this kind can have what it wants."""
         self._able: dict[Kind, list[Seats]] = {}
+        self._claims: dict[Kind, tuple[str, tuple[str, ...]]] = {}
         self._fitting: dict[Kind, tuple[str, ...]] = {}
         self._left: dict[tuple[str, tuple[str, ...]], int] = {}
         while rows := self._gather():
@@ -84,7 +85,7 @@ class Admission:
             return f"no_agent:{request.capability}"
         if not room.admits(who.project):
             return "projects"
-        claim, fitting = (request.capability, request.agents), self._with_room(who, able)
+        claim, fitting = self._claim(who), self._with_room(who, able)
         left = self._left.get(claim)
         if left is None:  # those who ask for the same agents share the slots of these
             left = sum(seats.free for seats in room.seats.values() if seats.suits(*claim))
@@ -105,11 +106,20 @@ class Admission:
             self._fitting[who.kind] = fitting
         return fitting
 
+    def _claim(self, who: Waiting) -> tuple[str, tuple[str, ...]]:
+        """Return what is asked for; where none of the chosen agents has the capability, any that has it will do."""
+        claim = self._claims.get(who.kind)
+        if claim is None:
+            capability, chosen = who.request.capability, who.request.agents
+            among = any(seats.suits(capability, chosen) for seats in self._room.seats.values())
+            claim = self._claims[who.kind] = capability, chosen if among else ()
+        return claim
+
     def _agents(self, who: Waiting) -> list[Seats]:
         """Return the agents that could do it if they were free."""
         able = self._able.get(who.kind)
         if able is None:
-            claim = (who.request.capability, who.request.agents)
+            claim = self._claim(who)
             able = self._able[who.kind] = [
                 seats
                 for _, seats in sorted(self._room.seats.items())

@@ -85,8 +85,7 @@ class PoolFold(Aggregate):
         self._drop_agent(event.agent, event.at)
 
     def apply_capacity_leased(self, event: CapacityLeased) -> None:
-        self._end(event.released, event.at)
-        claim = self._claim(event.project)
+        claim = self._give_back(event.project, event.released, event.at)
         claim.holds = True
         for lease in event.leases:
             if self.queue.pop(lease.id, None):
@@ -100,8 +99,7 @@ class PoolFold(Aggregate):
                 agent.idle_since = None
 
     def apply_capacity_queued(self, event: CapacityQueued) -> None:
-        self._end(event.released, event.at)
-        claim = self._claim(event.project)
+        claim = self._give_back(event.project, event.released, event.at)
         for queued in event.queued:
             request = queued.request.id
             if request in self.queue:
@@ -118,12 +116,10 @@ class PoolFold(Aggregate):
                 self.leases[lease] = held.model_copy(update=until)
 
     def apply_lease_released(self, event: LeaseReleased) -> None:
-        self._end(event.leases, event.at)
         if not event.ended:
-            claim = self._claim(event.project)
-            for lease in event.leases:
-                self._hear_of(claim, lease)
+            self._give_back(event.project, event.leases, event.at)
             return
+        self._end(event.leases, event.at)
         self.claims.pop(event.project, None)
         self.ended.pop(event.project, None)
         self.ended[event.project] = event.position
@@ -138,6 +134,14 @@ class PoolFold(Aggregate):
 
     def apply_rebalanced(self, event: Rebalanced) -> None:
         """Say only what was preferred: the queue itself is put in order by each decision anew."""
+
+    def _give_back(self, project: str, leases: Iterable[str], at: datetime) -> Claim:
+        """End leases and requests, those included that have not been heard of: their requests then come too late."""
+        self._end(leases, at)
+        claim = self._claim(project)
+        for lease in leases:
+            self._hear_of(claim, lease)
+        return claim
 
     def _end(self, leases: Iterable[str], at: datetime) -> None:
         for one in leases:

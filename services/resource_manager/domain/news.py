@@ -31,11 +31,13 @@ class News:
     """Project to its leases and requests that end, those included whose request has not been heard yet."""
     ended: dict[str, int] = field(default_factory=dict)
     """Project to the place in the log of its end."""
+    closed: dict[str, list[str]] = field(default_factory=dict)
+    """Project that ended to all that it had."""
 
     @property
     def gone(self) -> set[str]:
         """All leases and requests that end."""
-        return {lease for leases in self.released.values() for lease in leases}
+        return {one for ends in (self.released, self.closed) for leases in ends.values() for one in leases}
 
     def __bool__(self) -> bool:
         return bool(self.fresh or self.released or self.ended)
@@ -60,7 +62,7 @@ class Listener:
         """Return what is new."""
         for one in sorted(heard, key=lambda one: one.position):
             for lease in one.released:
-                self._release(lease)
+                self._release(lease, one.position)
             for request in one.requested:
                 self._request(request, one.position)
             if one.ended:
@@ -75,34 +77,33 @@ class Listener:
             self._newest[project, task] = attempt
             self.news.fresh[request.id] = Queued(request=request, reason="", since=self._now)
 
-    def _release(self, lease: str) -> None:
+    def _release(self, lease: str, position: int) -> None:
         project, task, attempt = parts(lease)
-        if project in self.news.ended or (project in self._ended and project not in self._claims):
-            self.news.fresh.pop(lease, None)
+        if position <= self._void(project):
             return
         live = lease in self._leases or lease in self._queue or lease in self.news.fresh
-        released = self.news.released.get(project, ())
-        if lease not in released and (live or attempt > self._known(project, task)):
-            self._newest[project, task] = max(attempt, self._known(project, task))
+        known = self._known(project, task)
+        if lease not in self.news.released.get(project, ()) and (live or attempt > known):
+            self._newest[project, task] = max(attempt, known)
             self.news.released.setdefault(project, []).append(lease)
             self.news.fresh.pop(lease, None)
 
     def _end(self, project: str, position: int) -> None:
-        if position <= self._void(project) or project in self.news.ended:
+        if position <= self._void(project):
             return
-        self.news.ended[project] = position
-        self.news.released[project] = []
+        self.news.ended[project], self.news.closed[project] = position, []
+        self.news.released.pop(project, None)
         for key in [key for key in self._newest if key[0] == project]:
             del self._newest[key]
         for request in [request for request in self.news.fresh if parts(request)[0] == project]:
             del self.news.fresh[request]
 
     def _sweep_up(self) -> None:
-        """Release all that the ended projects have."""
+        """Take from the ended projects all that they have."""
         for lease in (*self._leases, *self._queue):
             project = parts(lease)[0]
-            if project in self.news.ended:
-                self.news.released[project].append(lease)
+            if project in self.news.closed:
+                self.news.closed[project].append(lease)
 
     def _void(self, project: str) -> int:
         """Return the place in the log up to which requests of the project no longer count; -1 if all do."""

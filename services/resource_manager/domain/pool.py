@@ -56,9 +56,10 @@ class Pool(PoolFold):
 
     def _cycle(self, news: News, now: datetime, match: Match, terms: Terms, review: bool = False) -> list[Event]:
         drafts = {
-            (project, project in news.ended): Draft(project, released=ids, ended=news.ended.get(project))
-            for project, ids in news.released.items()
+            (project, True): Draft(project, released=ids, ended=news.ended[project])
+            for project, ids in news.closed.items()
         }
+        drafts |= {(project, False): Draft(project, released=ids) for project, ids in news.released.items()}
         if self.queue or news.fresh:
             self._plan(news, drafts, now, match, review)
         order = ordered(list(drafts.values()), self._room(), self.leases)
