@@ -22,7 +22,7 @@ class CapacityRequest(Message):
     demand: Demand = Demand()
     priority: int = 3
     agents: tuple[str, ...] = ()
-    """Agents that may be used; empty means all."""
+    """Agents or capabilities to choose from; empty, or none of them can do it: all."""
     avoid: tuple[str, ...] = ()
     """Agents on which it failed before; taken only if there is no other."""
 

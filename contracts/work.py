@@ -85,7 +85,7 @@ class ProtocolConfig(Message):
     type: str = "asynchronous"
     """`synchronous`, `asynchronous`, `event_driven`, or the name of a plug-in."""
     agents: tuple[str, ...] = ()
-    """Agents or capabilities that may take part; empty means all."""
+    """Agents or capabilities that take part. Empty means all; so it does for tasks that none of them can do."""
     sync_points: tuple[Token, ...] = ()
     timeout_minutes: float | None = Field(None, gt=0)
     """For the whole execution."""
