@@ -3,9 +3,13 @@
 import json
 import logging
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 QUIET = ("nats", "faststream", "httpx", "httpcore", "opentelemetry", "asyncio", "urllib3")
+
+embedded: ContextVar[bool] = ContextVar("embedded", default=False)
+"""Set where a service runs inside somebody's program, who then decides about logs."""
 
 
 class Line(logging.Formatter):
@@ -26,7 +30,7 @@ class Line(logging.Formatter):
 def setup(level: str) -> None:
     """Log to stderr, unless somebody has said already where logs go."""
     root = logging.getLogger()
-    if root.handlers:
+    if root.handlers or embedded.get():
         return
     handler = logging.StreamHandler(sys.stderr)
     if sys.stderr.isatty():

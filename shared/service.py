@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
+from typing import Any, TypeVar
 
 from faststream.asgi import AsgiFastStream
 from nats.errors import Error as NatsError
@@ -46,7 +46,8 @@ ALWAYS = (EVENTS, INBOX, OUTCOMES, DEAD)
 Take = Callable[[Incoming], Awaitable[None]]
 
 log = logging.getLogger(__name__)
-_embedded: ContextVar[bool] = ContextVar("embedded", default=False)
+
+App = TypeVar("App")
 
 
 def service(name: str, compose: Compose, settings: Settings) -> AsgiFastStream:
@@ -56,18 +57,16 @@ def service(name: str, compose: Compose, settings: Settings) -> AsgiFastStream:
 
 
 @asynccontextmanager
-async def running(factory: Callable[[Settings], AsgiFastStream], settings: Settings) -> AsyncIterator[AsgiFastStream]:
+async def running(factory: Callable[[Settings], App], settings: Settings) -> AsyncIterator[App]:
     """Run a service inside this program, without HTTP; yields when it is ready, stops it gracefully at the end."""
-    started: asyncio.Future[AsgiFastStream] = asyncio.get_running_loop().create_future()
+    started: asyncio.Future[App] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
 
     async def live() -> None:
         # A task of its own: the frame may be entered and left by different tasks of the host program.
-        _embedded.set(True)
+        logs.embedded.set(True)
         app = factory(settings)
-        async with app.start_lifespan_context():
-            # FastStream says that it has started while its broker still starts.
-            await app.context.get("readiness").started.wait()
+        async with _life(app):
             started.set_result(app)
             await stop.wait()
 
@@ -84,6 +83,18 @@ async def running(factory: Callable[[Settings], AsgiFastStream], settings: Setti
     finally:
         stop.set()
         await task
+
+
+@asynccontextmanager
+async def _life(app: Any) -> AsyncIterator[None]:
+    if isinstance(app, AsgiFastStream):
+        async with app.start_lifespan_context():
+            # FastStream says that it has started while its broker still starts.
+            await app.context.get("readiness").started.wait()
+            yield
+    else:
+        async with app.router.lifespan_context(app):  # Starlette and FastAPI
+            yield
 
 
 class Frame:
@@ -116,8 +127,7 @@ class Frame:
 
     @asynccontextmanager
     async def _lifespan(self) -> AsyncIterator[None]:
-        if not _embedded.get():
-            logs.setup(self._settings.log_level)
+        logs.setup(self._settings.log_level)
         telemetry.setup(self.name, self._settings.otlp_endpoint)
         self._nc = await self._broker.connect()
         try:
@@ -136,12 +146,13 @@ class Frame:
 
     async def _build(self) -> None:
         publisher = Publisher(self._nc)
+        self._log = EventLog(self._nc, self.name)
         runtime = Runtime(
             name=self.name,
             settings=self._settings,
             nc=self._nc,
             js=self._nc.jetstream(timeout=5),
-            log=EventLog(self._nc, self.name),
+            log=self._log,
             snapshots=Snapshots(self._nc, self.name),
             timers=Timers(self._nc, publisher, self.name),
             publisher=publisher,
@@ -204,6 +215,7 @@ class Frame:
                 await close()
             except Exception:
                 log.exception("%s: closing", self.name)
+        await self._log.close()
         for task in self._tasks:
             task.cancel()
         log.info("%s: stopped", self.name)
