@@ -5,14 +5,16 @@ Errors, beside those of `nexus.server`:
 """
 
 import asyncio
+import logging
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+from nexus.agent import Agent, AgentHost
 from nexus.client import Client
 from nexus.connection import connect
 from nexus.server import EmbeddedServer
@@ -29,6 +31,8 @@ SERVICES = (*CORE, "agents")
 INSIDE = (*CORE, "agents")
 """What runs inside a program: nobody asks it over HTTP."""
 PAUSE = 0.2
+GRACE = 5.0
+"""Seconds that agents inside a program have to finish what is in hand when it ends."""
 
 
 class Host(Protocol):
@@ -137,6 +141,8 @@ async def embedded(
     async with AsyncExitStack() as stack:
         lock = folder.claim()
         stack.callback(os.close, lock)
+        if in_process:
+            stack.enter_context(_quiet(folder))
         supervisor = None if in_process else Supervisor(chosen, folder.logs, lock)
         host: Host = _Inside() if supervisor is None else _Processes(supervisor)
         server = None if chosen.nats_url else EmbeddedServer.of(chosen)
@@ -194,7 +200,6 @@ class _Processes:
         self._supervisor = supervisor
         self.kill, self.stop = supervisor.kill, supervisor.stop
         self.resume, self.restart = supervisor.resume, supervisor.restart
-        self.close = supervisor.close
 
     @property
     def pids(self) -> dict[str, int]:
@@ -207,6 +212,11 @@ class _Processes:
     async def start(self, services: Iterable[str], settings: Settings) -> None:
         self._supervisor.apply(settings)
         await self._supervisor.start({name: factory(name) for name in services})
+
+    async def close(self) -> None:
+        if "agents" in self._supervisor.processes:
+            await self.stop("agents")  # while somebody still hears them say bye
+        await self._supervisor.close()
 
 
 class _Inside:
@@ -230,14 +240,18 @@ class _Inside:
         await together(self.resume(name) for name in self._running)
 
     async def resume(self, name: str) -> None:
-        from shared.service import running
-
         if self._running[name] is None:
-            module, _, attribute = factory(name).partition(":")
-            create = getattr(await asyncio.to_thread(import_module, module), attribute)
-            context = running(create, self._settings)
+            context = await self._context(name)
             await context.__aenter__()
             self._running[name] = context
+
+    async def _context(self, name: str) -> AbstractAsyncContextManager[Any]:
+        from shared.service import running
+
+        module = await asyncio.to_thread(import_module, f"services.{name}.app")
+        if name == "agents":  # no service: it has no part in the frame
+            return AgentHost(module.agents(self._settings), settings=self._settings, grace=GRACE)
+        return running(module.create, self._settings)
 
     async def stop(self, name: str) -> None:
         context, self._running[name] = self._running[name], None
@@ -254,6 +268,37 @@ class _Inside:
         return os.getpid()
 
     async def close(self) -> None:
-        first: Mapping[str, Any] = {"agents": None}
-        for name in sorted(self._running, key=lambda name: name not in first):
+        for name in _agents_first(self._running):
             await self.stop(name)
+
+
+def _agents_first(names: Iterable[str]) -> list[str]:
+    """Order services so that those who must hear the agents say bye still listen."""
+    return sorted(names, key=lambda name: name != "agents")
+
+
+def reference_agents(settings: Settings) -> list[Agent]:
+    """Return the agents that write projects from templates."""
+    from services.agents.app import agents
+
+    return agents(settings)
+
+
+@contextmanager
+def _quiet(folder: SystemFolder) -> Iterator[None]:
+    """Let services inside a program that says nothing about logs write theirs to a file, not to its terminal."""
+    if logging.getLogger().handlers:
+        yield
+        return
+    folder.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handler = logging.FileHandler(folder.logs / "embedded.log", encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    ours = [logging.getLogger(name) for name in ("nexus", "services", "shared")]
+    for logger in ours:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in ours:
+            logger.removeHandler(handler)
+        handler.close()
