@@ -19,6 +19,7 @@ PURE = (
 IMPURE_NAMES = ("uuid.uuid1", "uuid.uuid4", "random", "time", "secrets")
 IMPURE_CALLS = ("now", "today", "utcnow", "uuid1", "uuid4", "open", "print", "input")
 TEST_ONLY = ("shared.memory", "shared.recorder")
+FRAME = ("shared.settings", "shared.readiness", "shared.logs")
 COMPOSERS = ("nexus/embedded.py", "nexus/embedded/*", "nexus/cli.py", "nexus/cli/*")
 
 
@@ -36,9 +37,7 @@ RULES = (  # the first that matches counts; `*` crosses folders, {service} is th
     Rule("shared/domain.py", ("contracts.base",), PURE),
     Rule("shared/*", ("shared", "contracts.base", "contracts.envelope", "contracts.outcomes")),  # what has no domain
     # the reference agents are written with nothing but the public agent kit; their app is the frame around them
-    Rule(
-        "services/agents/app.py", ("services.agents", "contracts", "nexus.agent", "shared.settings", "shared.readiness")
-    ),
+    Rule("services/agents/app.py", ("services.agents", "contracts", "nexus.agent", *FRAME)),
     Rule("services/agents/*", ("services.agents", "contracts", "nexus.agent")),
     Rule("services/*/domain.py", ("contracts", "shared.domain"), PURE),
     Rule("services/*/domain/*", ("services.{service}.domain", "contracts", "shared.domain"), PURE),
