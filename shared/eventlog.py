@@ -7,7 +7,8 @@ import asyncio
 import heapq
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 from uuid import uuid4
@@ -17,6 +18,7 @@ from nats.aio.client import Client
 from nats.errors import ConnectionClosedError, NoRespondersError
 from pydantic_core import from_json, to_json
 
+from shared import telemetry
 from shared.bulk import BulkReader
 from shared.follow import follow
 from shared.records import ALL, Log, Logged, Record
@@ -62,6 +64,19 @@ class EventLog:
         """
         if not 0 < len(records) <= BATCH_LIMIT:
             raise DataError(f"an append takes 1 to {BATCH_LIMIT} events, not {len(records)}")
+        if not telemetry.enabled():
+            return await self._append(records, seen)
+        with ExitStack() as spans:
+            return await self._append([self._traced(record, spans) for record in records], seen)
+
+    def _traced(self, record: Record, spans: ExitStack) -> Record:
+        """Give an event the context of its own sending: whoever reacts to it is that span's child."""
+        sending = telemetry.sending(
+            self._subject(record), parent=record.traceparent, message_id=record.id, project=record.project
+        )
+        return replace(record, traceparent=spans.enter_context(sending).traceparent)
+
+    async def _append(self, records: Sequence[Record], seen: Mapping[str, int]) -> int:
         try:
             return await self._patiently(partial(self._publish, records, seen), "the outcome of an append is unknown")
         except IntegrityError:
@@ -93,14 +108,17 @@ class EventLog:
                 self._wire.publish(self._subject(record), record.state, headers)
         return end
 
+    def _home(self, key: str) -> str:
+        return f"nexus.events.{self.service}.{key}"
+
     def _guard(self, key: str, seen: Mapping[str, int]) -> str:
         return (
             f"Nats-Expected-Last-Subject-Sequence: {seen[key]}\r\n"
-            f"Nats-Expected-Last-Subject-Sequence-Subject: nexus.events.{self.service}.{key}.>\r\n"
+            f"Nats-Expected-Last-Subject-Sequence-Subject: {self._home(key)}.>\r\n"
         )
 
     def _subject(self, record: Record) -> str:
-        subject = f"nexus.events.{self.service}.{record.originator_id}.{record.topic.rpartition('.')[2]}"
+        subject = f"{self._home(str(record.originator_id))}.{record.topic.rpartition('.')[2]}"
         if record.project:
             subject = f"{subject}.{record.project}"
         if not SUBJECT.fullmatch(subject):
@@ -124,7 +142,7 @@ class EventLog:
     async def _stored(self, records: Sequence[Record], seen: Mapping[str, int]) -> int | None:
         """Return where these records ended up if they are stored: ours is then the first that followed."""
         key = str(records[0].originator_id)
-        first = await self.read(key, after=seen[key], limit=1)
+        first = await self._read(f"{self._home(key)}.>", seen[key], None, limit=1)
         # The messages of a batch lie side by side.
         return first[0].id + len(records) - 1 if first and first[0].message_id == records[0].id else None
 
@@ -169,7 +187,10 @@ class EventLog:
 
     async def last(self, aggregate: str = "*") -> Logged | None:
         """Return the newest event of one aggregate, or of the service."""
-        request = to_json({"last_by_subj": f"nexus.events.{self.service}.{aggregate}.>"})
+        return await self._last(self._home(aggregate))
+
+    async def _last(self, home: str) -> Logged | None:
+        request = to_json({"last_by_subj": f"{home}.>"})
         ask = partial(self._wire.request, f"$JS.API.DIRECT.GET.{self.stream}", request, timeout=self._timeout)
         answer = await self._patiently(ask, f"{self.stream} cannot be read")
         if answer[0].startswith(b"NATS/1.0 404"):
