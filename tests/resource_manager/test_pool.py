@@ -144,6 +144,12 @@ def test_where_none_of_the_chosen_can_do_it_any_that_can_will_do() -> None:
     assert {lease.id: lease.agent for lease in leases(events).values()} == {"p.a.1": "bob", "p.b.1": "ann"}
 
 
+def test_a_choice_in_which_nobody_can_do_it_leaves_it_to_all_who_can() -> None:
+    home = pool(beat("ann", "work"), beat("bob", "test"))
+
+    assert leases(hear(home, asks(request("p.a.1", agents=("bob",)))))["p.a.1"].agent == "ann"
+
+
 def test_an_agent_on_which_it_failed_is_taken_only_if_there_is_no_other() -> None:
     home = pool(beat("ann"), beat("bob"))
 
@@ -356,6 +362,23 @@ def test_what_one_project_frees_another_may_get_and_no_version_holds_too_much() 
 
     assert home.leases.keys() == {"p.c.1", "q.b.1"}
     assert len(events) == 2
+
+
+def test_where_two_projects_wait_for_each_others_agents_one_gives_back_first() -> None:
+    home = pool(beat("ann", "work"), beat("bob", "test"))
+    hear(home, asks("p.a.1"), asks(request("q.a.1", "test")))
+
+    swap = [
+        Heard("p", released=("p.a.1",), requested=(request("p.b.1", "test"),)),
+        Heard("q", released=("q.a.1",), requested=(request("q.b.1"),)),
+    ]
+    events = home.answer(swap, at(1), assign, TERMS)
+    for event in events:
+        home.record(event)
+        assert within_limits(home)
+
+    assert sorted(names(events)) == ["capacity_leased", "capacity_leased", "lease_released"]
+    assert home.leases.keys() == {"p.b.1", "q.b.1"}
 
 
 # Leases and agents

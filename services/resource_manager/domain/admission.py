@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from services.resource_manager.domain.amounts import DIMENSIONS
 from services.resource_manager.domain.ledger import Room, Seats
-from services.resource_manager.domain.line import Kind, Line, Waiting, Walk
+from services.resource_manager.domain.line import Ask, Kind, Line, Waiting, Walk
 
 PATIENCE = 10.0
 """Seconds that a request lets others go ahead."""
@@ -44,9 +44,9 @@ class Admission:
         """Request id to the request and its agent."""
         self.reasons: dict[Kind, str] = {}
         """Why no other of this kind can have what it wants."""
-        self._able: dict[Kind, list[Seats]] = {}
-        self._claims: dict[Kind, tuple[str, tuple[str, ...]]] = {}
-        self._fitting: dict[Kind, tuple[str, ...]] = {}
+        self._able: dict[Ask, list[Seats]] = {}
+        self._claims: dict[Ask, tuple[str, tuple[str, ...]]] = {}
+        self._fitting: dict[Ask, tuple[str, ...]] = {}
         self._left: dict[tuple[str, tuple[str, ...]], int] = {}
         while rows := self._gather():
             self._place(rows)
@@ -99,28 +99,28 @@ class Admission:
 
     def _with_room(self, who: Waiting, able: Sequence[Seats]) -> tuple[str, ...]:
         """Return those of the agents that could do it now."""
-        fitting = self._fitting.get(who.kind)
+        fitting = self._fitting.get(who.ask)
         if fitting is None:
             kept = self._room.kept
             fitting = tuple(seats.id for seats in able if seats.id not in kept and seats.fits(who.slots, who.needs))
-            self._fitting[who.kind] = fitting
+            self._fitting[who.ask] = fitting
         return fitting
 
     def _claim(self, who: Waiting) -> tuple[str, tuple[str, ...]]:
         """Return what is asked for; where none of the chosen agents has the capability, any that has it will do."""
-        claim = self._claims.get(who.kind)
+        claim = self._claims.get(who.ask)
         if claim is None:
             capability, chosen = who.request.capability, who.request.agents
             among = any(seats.suits(capability, chosen) for seats in self._room.seats.values())
-            claim = self._claims[who.kind] = capability, chosen if among else ()
+            claim = self._claims[who.ask] = capability, chosen if among else ()
         return claim
 
     def _agents(self, who: Waiting) -> list[Seats]:
         """Return the agents that could do it if they were free."""
-        able = self._able.get(who.kind)
+        able = self._able.get(who.ask)
         if able is None:
             claim = self._claim(who)
-            able = self._able[who.kind] = [
+            able = self._able[who.ask] = [
                 seats
                 for _, seats in sorted(self._room.seats.items())
                 if seats.suits(*claim) and seats.could(who.slots, who.needs)
@@ -148,11 +148,11 @@ class Admission:
     def _crowding(self) -> dict[str, set[str]]:
         """Return capability to the projects that wait for such an agent; under "" those that wait for the pool."""
         crowd: dict[str, set[str]] = {}
-        for kind, reason in self.reasons.items():
+        for (project, ask), reason in self.reasons.items():
             if reason in DIMENSIONS:
-                crowd.setdefault("", set()).add(kind[0])
+                crowd.setdefault("", set()).add(project)
             elif reason.startswith("agents_busy:"):
-                crowd.setdefault(kind[1], set()).add(kind[0])
+                crowd.setdefault(ask[0], set()).add(project)
         return crowd
 
     def still_waiting(self, line: Line) -> Iterator[tuple[Waiting, str]]:

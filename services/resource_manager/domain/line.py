@@ -17,8 +17,10 @@ from services.resource_manager.domain.state import parts
 LEVEL = 60.0
 """Seconds of waiting that are worth one level of priority."""
 
-Kind = tuple[str, str, tuple[str, ...], int, Amounts]
-"""Those of one kind ask for the same: what stops the first of them stops them all."""
+Ask = tuple[str, tuple[str, ...], int, Amounts]
+"""What is asked for: capability, choice of agents, slots, amounts."""
+Kind = tuple[str, Ask]
+"""A project, and what it asks for. What stops the first request of a kind stops them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Waiting:
     project: str
     slots: int
     needs: Amounts
+    ask: Ask
     kind: Kind
 
 
@@ -41,8 +44,8 @@ def waiting(queued: Queued) -> Waiting:
     """Prepare a request."""
     request = queued.request
     project, needs, slots = parts(request.id)[0], amounts(request.demand), request.demand.slots
-    kind = (project, request.capability, request.agents, slots, needs)
-    return Waiting(request, queued.since.timestamp(), project, slots, needs, kind)
+    ask = (request.capability, request.agents, slots, needs)
+    return Waiting(request, queued.since.timestamp(), project, slots, needs, ask, (project, ask))
 
 
 class Line:
