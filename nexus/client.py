@@ -104,6 +104,7 @@ class Client:
     async def close(self) -> None:
         """Disconnect."""
         if not self._shared:
+            await self._log.close()
             await self.nc.close()
             await asyncio.to_thread(telemetry.shutdown, "client")
 

@@ -29,7 +29,7 @@ from shared.metrics import Meter
 DELAYS = (0.2, 1.0, 5.0, 30.0)
 """Seconds between attempts; an event goes on with the last one for ever."""
 
-GIVEN_UP = frozenset({"agents", "commands", "results", "signals"})
+GIVEN_UP = frozenset({"agents", "commands", "results", "signals", "tasks"})
 """What comes from outside may be given up; history and timers may not."""
 
 OUTAGE = (OperationalError, TimeoutError, OSError, NatsError)

@@ -1,4 +1,4 @@
-"""Artifacts: what is too large to travel in a message lies in the object store and travels by reference."""
+"""What is too large to travel in a message: artifacts lie in the object store, outputs also in the log."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,9 +8,15 @@ from typing import Any
 from nats.aio.client import Client
 from nats.js.errors import BucketNotFoundError, NotFoundError
 from nats.js.object_store import ObjectStore
+from pydantic_core import from_json
+
+from contracts.work import Fields
+from shared.eventlog import EventLog
 
 BUCKET = "artifacts"
 JSON = "application/json"
+OMITTED = {"omitted"}
+PATIENCE = 60.0  # seconds for one artifact; a reader whose server went away would wait for ever
 Reference = Mapping[str, Any]
 """`{"dataref": "artifacts/<name>", "size": …, "digest": "SHA-256=…"}`: may stand in an output as it is."""
 
@@ -22,6 +28,11 @@ class ArtifactMissing(LookupError):
 def is_whole_output(value: Mapping[str, Any]) -> bool:
     """Tell whether `value` stands for an output that was too large to travel, rather than naming a file in it."""
     return "dataref" in value and value.get("datacontenttype") == JSON
+
+
+def is_left_out(value: Mapping[str, Any]) -> bool:
+    """Tell whether `value` stands for an output that was left to be read from the log."""
+    return value.keys() == OMITTED
 
 
 class Artifacts:
@@ -52,10 +63,24 @@ class Artifacts:
         if bucket != BUCKET or not name:
             raise ArtifactMissing(f"{dataref!r} is no reference: it must read {BUCKET}/<name>")
         try:
-            found = await (await self._store()).get(name)
+            async with asyncio.timeout(PATIENCE):
+                found = await (await self._store()).get(name)
         except NotFoundError as error:
             raise ArtifactMissing(f"there is no artifact {dataref!r}") from error
         return found.data or b""
+
+    async def output_in_log(self, project: str, task: str) -> Fields:
+        """Return what a task gave, as the coordinator stated it."""
+        settled = [f"nexus.events.coordinator.{project}.tasks_settled"]
+        output: Fields | None = None
+        async for portion in EventLog(self._nc, "agent").replay(settled):
+            for logged in portion:
+                for result in from_json(logged.state)["data"]["results"]:
+                    if result["task"] == task and result["status"] == "done":
+                        output = result.get("output", {})
+        if output is None:
+            raise ArtifactMissing(f"the log knows no output of task {task} of project {project}")
+        return output
 
     async def _store(self) -> ObjectStore:
         if self._bucket is None:

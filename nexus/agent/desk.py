@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from contracts.agents import Assignment, Running, Withdrawal
 from contracts.coordinator import AttemptKind, ErrorInfo
-from contracts.envelope import CONTENT_TYPE, CloudEvent, Malformed
+from contracts.envelope import CONTENT_TYPE, CloudEvent
 from nexus.agent.agent import Agent
 from nexus.agent.artifacts import Artifacts
 from nexus.agent.job import Job, TaskFailed
@@ -46,6 +46,8 @@ class Arrived(Protocol):
 
     @property
     def traceparent(self) -> str | None: ...
+
+    def fail(self, error: Exception, /) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -88,12 +90,12 @@ class Desk:
         return tuple(held.job.running() for held in self._held.values())
 
     async def take(self, arrived: Sequence[Arrived]) -> None:
-        """Take in what arrived together; whatever is not understood is left aside."""
+        """Take in what arrived together; what is not understood becomes a dead letter."""
         for message in arrived:
             try:
                 await self._take(message)
-            except (Malformed, ValidationError) as error:
-                log.error("agent %s: a message cannot be understood: %s", self.agent.name, error)
+            except ValidationError as error:
+                message.fail(error)
 
     async def _take(self, message: Arrived) -> None:
         ce = message.ce

@@ -101,16 +101,23 @@ class AgentHost:
         if self._nc is None:
             names = ", ".join(agent.name for agent in self.agents)
             self._nc = await connect(url, settings, name=f"nexus agents: {names}", patience=self._patience)
-        self._outbox = Outbox(self._nc)
+        try:
+            await self._start(self._nc, settings)
+        except BaseException:
+            await self.stop(grace=0)
+            raise
+        return self
+
+    async def _start(self, nc: Client, settings: Settings) -> None:
+        self._outbox = Outbox(nc)
         await self._outbox.start()
-        settlement = Settlement(self._nc, DeadLetters(Publisher(self._nc)), self._meter)
+        settlement = Settlement(nc, DeadLetters(Publisher(nc)), self._meter)
         beat = self._beat or settings.agent_beat
         for agent in self.agents:
-            place = _Place(self._nc, agent, self._outbox, settlement, self._meter, beat)
+            place = _Place(nc, agent, self._outbox, settlement, self._meter, beat)
             self._places.append(place)
             # In a task of its own: what it traces is told under the agent's own name.
             await asyncio.create_task(place.start(settings.otlp_endpoint))
-        return self
 
     async def stop(self, grace: float | None = None) -> None:
         """Take no further work, finish what is in hand within `grace` seconds, say bye."""

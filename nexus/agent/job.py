@@ -10,7 +10,7 @@ from pydantic_core import from_json
 from contracts.agents import Assignment, Running
 from contracts.coordinator import AttemptKind, ErrorInfo
 from contracts.work import Fields
-from nexus.agent.artifacts import Artifacts, Reference, is_whole_output
+from nexus.agent.artifacts import Artifacts, Reference, is_left_out, is_whole_output
 
 LONGEST_MESSAGE = 8_000  # characters of an error that travel; the rest stays in the agent's own log
 
@@ -95,7 +95,10 @@ class Job:
 
     async def output_of(self, task: str) -> Fields:
         """Return the output of a task that this one depends on, fetched if it was too large to travel."""
-        return await self._whole(self.upstream[task])
+        output = self.upstream[task]
+        if is_left_out(output):
+            output = await self._artifacts.output_in_log(self.project, task)
+        return await self._whole(output)
 
     async def own_output(self) -> Fields:
         """Kind compensate: return what this task gave when it was done, fetched if it was too large to travel."""

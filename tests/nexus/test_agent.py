@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from pydantic import BaseModel
 
 from contracts.agents import Beat
 from contracts.base import INLINE_LIMIT
+from contracts.coordinator import Settlement, TasksSettled
 from nexus.agent import Agent, AgentHost, ArtifactMissing, Job, TaskFailed
 from nexus.server import EmbeddedServer
+from shared.eventlog import EventLog
+from shared.mapper import EventMapper
 from shared.settings import Settings
 from shared.streams import provision
 from tests.nexus.coordinator_by_hand import TRACE, Coordinator, until
@@ -430,6 +434,25 @@ async def test_an_output_too_large_to_travel_goes_by_reference_and_is_fetched_wh
     assert used.output == {"length": len(text)}
 
 
+async def test_an_output_that_was_left_out_is_read_from_the_log(coordinator: Coordinator, hosted: Hosts) -> None:
+    agent = worker()
+
+    @agent.task("work")
+    async def work(job: Job) -> dict[str, Any]:
+        return {"found": await job.output_of("make")}
+
+    await hosted(agent)
+    settled = TasksSettled(
+        at=datetime.now(UTC), results=(Settlement(task="make", attempt=1, status="done", output={"tables": 3}),)
+    )
+    record = EventMapper(key_is_project=True).to_record(settled, "shop", 1)
+    await EventLog(coordinator.nc, "coordinator").append([record], seen={"shop": 0})
+    await coordinator.assign("use", upstream={"make": {"omitted": "read it from the project's history"}})
+
+    (used,) = await coordinator.hear(1)
+    assert used.output == {"found": {"tables": 3}}
+
+
 async def test_artifacts_are_kept_for_others(coordinator: Coordinator, hosted: Hosts, tmp_path: Path) -> None:
     agent, file = worker(), tmp_path / "schema.sql"
     file.write_bytes(b"create table orders ();" * 20_000)
@@ -474,7 +497,8 @@ async def test_nothing_is_lost_when_the_server_is_killed_in_the_middle(
     await coordinator.hear_beat(lambda kind, beat: kind == "hello" and beat.running == ())
     await coordinator.assign("late")
 
-    results = await coordinator.hear(6, patience=20)
+    await until(lambda: len({result.lease for _, result in coordinator.results}) == 6, 20)
+    results = await coordinator.hear(6)
     expected = {f"shop.early{number}.1" for number in range(5)} | {"shop.late.1"}
     assert {result.lease for result in results} == expected
     assert {result.lease for result in await coordinator.stored()} == expected
@@ -494,7 +518,9 @@ async def test_an_agent_survives_the_loss_of_its_consumer(coordinator: Coordinat
     await coordinator.hear(2, patience=10)
 
 
-async def test_messages_that_cannot_be_understood_do_not_stop_an_agent(coordinator: Coordinator, hosted: Hosts) -> None:
+async def test_messages_that_cannot_be_understood_become_dead_letters_and_stop_nobody(
+    coordinator: Coordinator, hosted: Hosts
+) -> None:
     agent = worker()
     agent.task("work")(lambda _: None)
     await hosted(agent)
@@ -504,6 +530,8 @@ async def test_messages_that_cannot_be_understood_do_not_stop_an_agent(coordinat
     await coordinator.assign("build")
 
     await coordinator.hear(1)
+    dead = await coordinator.nc.jetstream().stream_info("NEXUS_DEAD")
+    assert dead.state.messages == 4
 
 
 async def test_a_plain_json_assignment_will_do(coordinator: Coordinator, hosted: Hosts) -> None:
