@@ -154,14 +154,17 @@ class Settlement:
         body = b"-NAK " + json.dumps({"delay": int(delay * 1e9)}).encode() if delay else b"-NAK"
         await self._nc.publish(message.reply, body)
 
-    async def settle(self, message: Incoming, error: Exception | None) -> None:
-        """Do what `fate` says."""
+    async def settle(self, message: Incoming, error: Exception | None, *, quiet: bool = False) -> None:
+        """Do what `fate` says; `quiet` when the same error was told of already."""
         verdict = fate(error, message.subject, message.deliveries)
         kind = family(message.subject)
         match verdict:
             case Retry():
                 self._meter.retried(kind)
-                _tell(message, error, verdict)
+                if verdict.alert:
+                    self._meter.stuck(kind)
+                if not quiet:
+                    _tell(message, error, verdict)
                 await self.back(message, verdict.delay)
                 return
             case Dead():

@@ -294,12 +294,15 @@ class Inflow:
             await self._settle_failed([message for message in batch if message.error])
 
     async def _settle_failed(self, failed: list[Incoming]) -> None:
+        told: Exception | None = None
         for message in failed:
             try:
-                await self._settlement.settle(message, message.error)
+                # One outage fails a whole batch, and is told once.
+                await self._settlement.settle(message, message.error, quiet=message.error is told)
             except OUTAGE as error:
                 log.warning("%s: could not be settled: %r", message, error)
                 await self._settlement.back(message, 1.0)
+            told = message.error
 
 
 def _readable(message: Incoming) -> Any:

@@ -1,6 +1,6 @@
 """What every process measures about its messages, for Prometheus. Labels never hold an id."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -10,11 +10,18 @@ class Meter:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self._messages = Counter(
             "nexus_messages", "Messages settled, by family and how", ("family", "outcome"), registry=self.registry
         )
         self._retries = Counter(
             "nexus_message_retries", "Messages sent back to be delivered again", ("family",), registry=self.registry
+        )
+        self._stuck = Counter(
+            "nexus_messages_stuck",
+            "Deliveries of messages that may not be given up and still fail: look at the log",
+            ("family",),
+            registry=self.registry,
         )
         self._seconds = Histogram(
             "nexus_handler_seconds", "Time in a handler", ("handler",), buckets=BUCKETS, registry=self.registry
@@ -43,6 +50,10 @@ class Meter:
     def retried(self, family: str) -> None:
         """Count a message that was sent back."""
         self._retries.labels(family).inc()
+
+    def stuck(self, family: str) -> None:
+        """Count a message that fails on and on."""
+        self._stuck.labels(family).inc()
 
     def handled(self, handler: str, seconds: float) -> None:
         """Note how long a handler took."""

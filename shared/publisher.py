@@ -21,6 +21,8 @@ ATTEMPT = 2.0
 PATIENCE = 15.0
 """Seconds to go on while the server is away."""
 PAUSE = 0.2
+LOOK_EVERY = 0.25
+"""Seconds between looks at whether the connection was lost meanwhile, and confirmations with it."""
 TOO_LARGE = 10054
 
 Raw = tuple[str, bytes, dict[str, str]]
@@ -54,10 +56,34 @@ class _Round:
         self.reason = reason
         self._one_less()
 
+    def give_up(self, reason: str) -> None:
+        self.reason = reason
+        if not self.end.done():
+            self.end.set_result(None)
+
     def _one_less(self) -> None:
         self.missing -= 1
         if not self.missing and not self.end.done():
             self.end.set_result(None)
+
+
+class _Watch:
+    """Ends an attempt whose connection was replaced: what was confirmed on the old one is not heard any more."""
+
+    __slots__ = ("_attempt", "_connections", "_nc", "_timer")
+
+    def __init__(self, nc: Client, attempt: _Round) -> None:
+        self._nc, self._attempt, self._connections = nc, attempt, nc.stats["reconnects"]
+        self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look)
+
+    def _look(self) -> None:
+        if self._nc.stats["reconnects"] != self._connections:
+            self._attempt.give_up("the connection was lost")
+        else:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look)
+
+    def cancel(self) -> None:
+        self._timer.cancel()
 
 
 class Publisher:
@@ -107,6 +133,7 @@ class Publisher:
     async def _attempt(self, messages: Sequence[Raw], missing: Sequence[int], found: dict[int, int]) -> str:
         """Publish what is missing and note what is confirmed; return why something still is not."""
         attempt, replies = _Round(len(missing)), list[str]()
+        watch = _Watch(self._nc, attempt)
         try:
             async with asyncio.timeout(ATTEMPT):
                 for number in missing:
@@ -120,6 +147,7 @@ class Publisher:
         except MaxPayloadError as error:
             raise PayloadTooLarge(f"{subject}: the server takes at most {self._nc.max_payload} bytes") from error
         finally:
+            watch.cancel()
             for reply in replies:
                 self._waiting.pop(reply, None)
             found |= attempt.found

@@ -25,7 +25,7 @@ from shared.publisher import Publisher
 from shared.readiness import Readiness, connected, consumers_exist, metrics_page, streams_exist
 from shared.settings import Settings
 from shared.snapshots import Snapshots
-from shared.streams import DEAD, EVENTS, INBOX, OUTCOMES, SetupError, check_server, provision
+from shared.streams import BY_NAME, DEAD, EVENTS, INBOX, OUTCOMES, SetupError, check_server, provision
 from shared.timers import Timers
 
 __all__ = [
@@ -42,6 +42,8 @@ __all__ = [
 
 ALWAYS = (EVENTS, INBOX, OUTCOMES, DEAD)
 """Streams that no service can do without."""
+
+COMMANDED = BY_NAME[INBOX].subjects or ()
 
 Take = Callable[[Incoming], Awaitable[None]]
 
@@ -170,7 +172,8 @@ class Frame:
         self._broker.add_middleware(Delivery.using(settlement, ACK_WAIT))
         commands = Commands(self._nc, publisher, self.name, self._parts.commands, self._meter)
         settlement.refusals["commands"] = commands.refuse
-        if self._parts.commands:
+        if self._parts.commands or f"nexus.commands.{self.name}.>" in COMMANDED:
+            # Also one that knows no command must refuse those it gets.
             self._edges.append(self._edge(f"{self.name}-commands", f"nexus.commands.{self.name}.>", commands.take))
         for subscription in self._parts.subscriptions:
             self._edges.append(self._edge(subscription.durable, subscription.filter, _taking(subscription)))

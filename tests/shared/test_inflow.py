@@ -252,7 +252,9 @@ async def test_what_cannot_be_understood_never_reaches_the_handler(js: JetStream
     assert ((await js.get_msg(DEAD, seq=1)).headers or {})["Nexus-Code"] == "malformed"
 
 
-async def test_an_outage_is_nobodys_fault_and_is_not_looked_for(js: JetStreamContext, start: Start) -> None:
+async def test_an_outage_is_nobodys_fault_is_not_looked_for_and_is_told_once(
+    js: JetStreamContext, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
     calls: list[int] = []
 
     async def without_log(batch: list[Incoming]) -> None:
@@ -266,10 +268,14 @@ async def test_an_outage_is_nobodys_fault_and_is_not_looked_for(js: JetStreamCon
     await until(lambda: sum(calls) == 20)
     assert calls[0] == 10
     assert len(calls) < 10
+    assert caplog.text.count("OperationalError: the log is away, again in") == 1
     await empty(js)
 
 
-async def test_history_is_not_skipped(nc: Client, js: JetStreamContext, start: Start) -> None:
+async def test_history_is_not_skipped_and_somebody_is_told(
+    nc: Client, js: JetStreamContext, start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("shared.delivery.DELAYS", (0.01, 0.01))
     await js.publish("nexus.events.planner.p.project_created", b"{no json")
     attempts: list[int] = []
 
@@ -283,6 +289,7 @@ async def test_history_is_not_skipped(nc: Client, js: JetStreamContext, start: S
     assert attempts == [1, 2, 3]
     assert (await js.stream_info(DEAD)).state.messages == 0
     assert (await js.consumer_info(EVENTS, "test")).num_ack_pending == 1
+    await until(lambda: "still fails, again in 0.01 s" in caplog.text)
 
 
 # What may happen to the consumer and to the server

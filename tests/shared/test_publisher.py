@@ -1,6 +1,9 @@
 """What is published is stored: once, also while the server comes and goes; or its publisher is told why not."""
 
 import asyncio
+import os
+import signal as signal_module
+import time
 
 import pytest
 from eventsourcing.persistence import OperationalError
@@ -65,6 +68,21 @@ async def test_it_waits_for_a_server_that_is_away(publisher: Publisher, nc: Clie
 
     assert len(set(await waiting)) == 20
     assert await stored(nc) == 21
+
+
+async def test_what_was_on_its_way_when_the_server_was_killed_is_said_again_at_once(
+    publisher: Publisher, nc: Client, server: EmbeddedServer
+) -> None:
+    await publisher.publish(*signal("before"))
+    os.kill(server.pid, signal_module.SIGSTOP)  # it still takes bytes, but answers nothing
+    waiting = asyncio.create_task(publisher.publish(*signal(1)))
+    await asyncio.sleep(0.1)
+    await server.kill()
+    begun = time.monotonic()
+    await server.start()
+
+    assert await waiting == 2
+    assert time.monotonic() - begun < 1.5
 
 
 async def test_it_waits_for_a_stream_that_is_being_made(publisher: Publisher, nc: Client) -> None:

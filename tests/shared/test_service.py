@@ -162,6 +162,13 @@ async def test_further_routes_are_served(bakery: Bakery, settings: Settings) -> 
         assert await get(app, "/extra") == (200, "more")
 
 
+async def test_a_service_that_knows_no_command_refuses_those_it_gets(settings: Settings, client: Outside) -> None:
+    async with running(renamed("metrics", Bakery(parts={"commands": {}, "subscriptions": []})), settings):
+        await client.js.publish("nexus.commands.metrics.show", b"{}", headers={"Nats-Msg-Id": "c-1"})
+
+        assert (await client.outcome("c-1")).message == "metrics knows no command show; it knows none"
+
+
 # Start and stop
 
 
