@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from threading import Thread
 from typing import Protocol
 
 from opentelemetry import trace
@@ -22,6 +23,8 @@ from contracts.base import COMMANDS
 Attributes = Mapping[str, str | int | float | bool]
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+FAREWELL = 3.0
+"""Seconds that an end waits for the last spans to be sent."""
 KINDS = {kind.name.lower(): kind for kind in SpanKind}
 TRACEPARENT = re.compile(r"^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$")
 
@@ -86,8 +89,15 @@ def shutdown(service: str | None = None) -> None:
     global _on  # noqa: PLW0603  see setup
     for name in [service] if service else list(_providers):
         if provider := _providers.pop(name, None):
-            provider.shutdown()
+            _end(provider)
     _on = bool(_providers)
+
+
+def _end(provider: TracerProvider) -> None:
+    # A collector that does not answer is asked again and again; nobody's exit waits for that.
+    thread = Thread(target=provider.shutdown, name="telemetry", daemon=True)
+    thread.start()
+    thread.join(FAREWELL)
 
 
 def current_traceparent() -> str | None:

@@ -1,5 +1,7 @@
 """With tracing on, one project is one tree; with tracing off, its context is carried on and nothing else happens."""
 
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -226,3 +228,20 @@ def test_the_end_sends_what_is_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert only(exporter).name == "last words"
     assert not telemetry.enabled()
+
+
+def test_a_collector_that_does_not_answer_keeps_nobody_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry, "FAREWELL", 0.1)
+    release = threading.Event()
+
+    class Hanging(InMemorySpanExporter):
+        def shutdown(self) -> None:
+            release.wait(10)
+
+    telemetry.setup("planner", exporter=Hanging())
+    begun = time.monotonic()
+
+    telemetry.shutdown()
+
+    assert time.monotonic() - begun < 2
+    release.set()
