@@ -263,10 +263,10 @@ async def test_whoever_waits_is_told_when_a_message_is_settled_unhandled(
         assert (await js.stream_info(INBOX)).state.messages == 1  # before it leaves the stream
         told.append((message.subject, str(error)))
 
-    await js.publish(COMMAND, b"{}")
-    message = await taken(nc, COMMAND)
-    for error in (None, NotYet("early"), Refused("no")):
-        await settlement(nc, commands=refuse).settle(message, error)
+    for error in (None, Refused("no"), NotYet("early")):
+        await js.publish(COMMAND, b"{}")
+        await settlement(nc, commands=refuse).settle(await taken(nc, COMMAND), error)
+        await nc.flush()
 
     assert told == [(COMMAND, "no")]
 
