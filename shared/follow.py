@@ -90,7 +90,8 @@ class _Consumer:
         silent = 0.0
         while not self._arrived:
             try:
-                await asyncio.wait_for(self._signal.wait(), LOOK)
+                async with asyncio.timeout(LOOK):  # wait_for of Python 3.11 may swallow a cancellation
+                    await self._signal.wait()
             except TimeoutError:
                 silent += LOOK
                 if silent > 2.5 * HEARTBEAT or self._nc.stats["reconnects"] != self._reconnects:
