@@ -1,0 +1,1 @@
+"""Metrics: reads the log and says how the whole system does."""
