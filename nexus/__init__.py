@@ -5,8 +5,19 @@ from typing import Any
 
 # name: the module that defines it
 EXPORTS: dict[str, str] = {
+    "Agent": "nexus.agent",
+    "Client": "nexus.client",
     "EmbeddedServer": "nexus.server",
+    "EnhancedOrchestratorAgent": "nexus.orchestrator",
+    "Job": "nexus.agent",
+    "OutcomeUnknown": "nexus.client",
+    "Refused": "nexus.client",
+    "Settings": "shared.settings",
+    "SettingsError": "shared.settings",
+    "System": "nexus.embedded",
+    "TaskFailed": "nexus.agent",
     "embedded_server": "nexus.server",
+    "run_agents": "nexus.agent",
 }
 
 __all__ = sorted(EXPORTS)  # noqa: PLE0605 - one list of names is enough

@@ -284,6 +284,13 @@ def reference_agents(settings: Settings) -> list[Agent]:
     return agents(settings)
 
 
+def templates(settings: Settings) -> dict[str, Any]:
+    """Return what projects can be planned from, by id."""
+    from services.planner.catalog import Catalog
+
+    return {name: one.model_dump(mode="json") for name, one in Catalog.load(settings).templates.items()}
+
+
 @contextmanager
 def _quiet(folder: SystemFolder) -> Iterator[None]:
     """Let services inside a program that says nothing about logs write theirs to a file, not to its terminal."""
