@@ -493,6 +493,7 @@ async def test_nothing_is_lost_when_the_server_is_killed_in_the_middle(
     await server.kill()
     go_on.set()  # they end while nobody can be told
     await asyncio.sleep(0.3)
+    coordinator.beats.clear()
     await server.start()
     await coordinator.hear_beat(lambda kind, beat: kind == "hello" and beat.running == ())
     await coordinator.assign("late")

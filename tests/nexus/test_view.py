@@ -136,6 +136,21 @@ def test_a_project_is_seen_from_its_description_to_its_end() -> None:
     assert [attempt.status for attempt in view.tasks["a"].attempts] == ["done"]
 
 
+def test_what_is_being_undone_is_not_shown_as_paused() -> None:
+    world = World().begin(planned(task("a", compensate=True), task("b", "a")))
+    world.grant()
+    world.finish("a")
+    world.decide(lambda e: e.cancel("enough", True, world.now))
+    assert agree(world).status == "compensating"
+
+    world.decide(lambda e: e.pause(world.now))
+    assert agree(world).status == "compensating"
+    world.decide(lambda e: e.resume(world.now))
+    assert agree(world).status == "compensating"
+    world.advance()
+    assert agree(world.run()).tasks["a"].status == "undone"
+
+
 def test_a_refused_project_says_what_was_wrong() -> None:
     view = ProjectView("p")
 
