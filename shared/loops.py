@@ -10,6 +10,8 @@ from shared.metrics import Meter
 PAUSES = (0.2, 1.0, 5.0, 30.0)
 CALM = 60.0
 """Seconds without a crash after which the earlier ones are forgotten."""
+AGAIN = 0.5
+"""Seconds after which a loop that goes on is told again to end."""
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +32,12 @@ class Loops:
 
     async def stop(self) -> None:
         """End all of them."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        left = set(self._tasks)
+        while left:
+            for task in left:
+                task.cancel()
+            # Again and again: before Python 3.12, `wait_for` forgets a cancellation that comes with its result.
+            _, left = await asyncio.wait(left, timeout=AGAIN)
 
     def trouble(self) -> str:
         """Return which loops are down; empty if none is."""

@@ -112,7 +112,7 @@ class Planning(Section):
     """Refuse tasks that need a capability which no agent ever offered; off: they wait until one does."""
     capabilities: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], ...] = ()
     """Capabilities that count as known although no agent has offered them yet."""
-    capability_wait: Annotated[float, Field(ge=0)] = 5
+    capability_wait: Annotated[float, Field(ge=0, le=30)] = 5
     """Seconds that an agent may come later than the first request for it, before that is refused."""
 
 

@@ -1,4 +1,9 @@
-"""Whether tasks could ever run: with capabilities that somebody has, and within limits that somebody set. Pure."""
+"""Whether tasks could ever run: with capabilities that somebody has, and within limits that somebody set. Pure.
+
+A capability is known if an agent ever joined with it, also if that agent is gone; if the reference agents have it; or
+if `orchestrator.planning.capabilities` or the request's own `requirements.capabilities` names it. A task that needs
+another one is refused, unless an agent that has it joins within `orchestrator.planning.capability_wait` seconds.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

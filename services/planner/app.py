@@ -10,7 +10,7 @@ from services.planner.domain import Project
 from services.planner.handlers import Handlers
 from services.planner.planning import Rules
 from services.planner.policies import DURABLE, FILTER, Policies
-from services.planner.projections import KnownWorkforce
+from services.planner.projections import follow
 from shared.inflow import InflowSpec
 from shared.repository import Repository
 from shared.service import Parts, Runtime, service
@@ -26,12 +26,12 @@ def create(settings: Settings | None = None) -> AsgiFastStream:
 async def compose(rules: Rules, runtime: Runtime) -> Parts:
     """Put the planner together."""
     projects = Repository(runtime.log, Project)
-    workforce = KnownWorkforce(runtime.log, runtime.snapshots)
+    workforce = follow(runtime.log, runtime.snapshots)
     circumstances = Circumstances(runtime.settings.orchestrator.planning, rules, workforce)
     policies = Policies(projects, circumstances, RuleAnalyst(rules.catalog))
     return Parts(
         commands=Handlers(projects, circumstances).table(),
         inflows=[InflowSpec("NEXUS_EVENTS", DURABLE, [FILTER], policies.plan_projects)],
-        background={"workforce": workforce.watch},
-        probes={"workforce": workforce.probe},
+        background={"workforce": workforce.run},
+        probes={"workforce": circumstances.probe},
     )

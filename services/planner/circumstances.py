@@ -6,7 +6,8 @@ from importlib.metadata import entry_points
 from services.planner.admission import REFERENCE, Limits
 from services.planner.catalog import Catalog
 from services.planner.planning import PROTOCOLS, Rules
-from services.planner.projections import AMOUNTS, KnownWorkforce, Workforce
+from services.planner.projections import AMOUNTS, Workforce
+from shared.projection import Projection
 from shared.settings import Planning, Settings
 
 
@@ -31,12 +32,17 @@ class Circumstances:
 
     settings: Planning
     base: Rules
-    known: KnownWorkforce
+    known: Projection[Workforce]
 
     @property
     def workforce(self) -> Workforce:
         """Who there is and was."""
-        return self.known.workforce
+        return self.known.view
+
+    async def probe(self) -> None:
+        """Raise while it is not known who there is: the log is still being read, or cannot be."""
+        if not self.known.live:
+            raise RuntimeError("it is not known which agents there are")
 
     @property
     def rules(self) -> Rules:

@@ -18,7 +18,7 @@ from services.planner.admission import oversized, unheard_of
 from services.planner.circumstances import Circumstances
 from services.planner.domain import IdTaken, Project
 from services.planner.findings import Finding, Refused, refuse
-from services.planner.naming import LONG, SHORT, project_id, title_of
+from services.planner.naming import LENGTHS, project_id, title_of
 from services.planner.planning import check
 from shared.domain import DomainError, NotYet
 from shared.outcomes import Accepted
@@ -75,10 +75,12 @@ class Handlers:
         command = origin.once or ""
         found = list(check(cmd, self._circumstances.rules))
         unstaffed = list(self._unstaffed(cmd))
+        if (found or unstaffed) and (before := await self._created_before(cmd, command, origin)):
+            return before
         if unstaffed and not found and not self._patience.over(command):
             raise Unstaffed(str(Refused(unstaffed)))
         refuse([*found, *unstaffed])
-        for length in (SHORT, LONG):
+        for length in LENGTHS:
             with suppress(IdTaken):
                 return await self._create(project_id(cmd, command, length), cmd, origin)
         raise IdTaken(f"there are two projects of the id {project_id(cmd, command)} already")
@@ -100,11 +102,21 @@ class Handlers:
         )
         return Accepted(change.sequence, {"project": project})
 
+    async def _created_before(self, cmd: CreateProject, command: str, origin: Origin) -> Accepted | None:
+        """What this command did before stays done, also if other settings would refuse it today."""
+        for length in LENGTHS:
+            project = project_id(cmd, command, length)
+            with suppress(AggregateNotFound):
+                change = await self._projects.change(project, lambda _: None, origin=origin)
+                if change.repeated:
+                    return Accepted(change.sequence, {"project": project})
+        return None
+
     def _unstaffed(self, cmd: CreateProject) -> list[Finding]:
         known = self._circumstances
         if cmd.tasks is None or not known.settings.strict_capabilities:
             return []
-        if not known.known.caught_up.is_set():
+        if not known.known.live:
             raise NotYet("the planner is still reading which agents there are")
         capabilities = known.capabilities(cmd.requirements.get("capabilities"))
         return [*unheard_of(cmd.tasks, capabilities), *oversized(cmd.tasks, known.workforce)]

@@ -9,7 +9,7 @@ from contracts.planner import CreateProject
 
 SLUG = 24
 TITLE = 80
-SHORT, LONG = 6, 16
+LENGTHS = 6, 16
 """Characters of the command's hash: 30 bits, or 80 where another project has the short id already."""
 
 
@@ -21,7 +21,7 @@ def title_of(request: CreateProject) -> str:
     return text or (request.type or "project").replace("_", " ").capitalize()
 
 
-def project_id(request: CreateProject, command_id: str, length: int = SHORT) -> str:
+def project_id(request: CreateProject, command_id: str, length: int = LENGTHS[0]) -> str:
     """Return an id that a person can read: words of the title, and the hash of the command's id."""
     digest = b32encode(sha256(command_id.encode()).digest()).decode().lower()
     return f"{slug(title_of(request))}-{digest[:length]}"

@@ -1,23 +1,20 @@
 """What the planner knows of the others: who could do which work, and how much may be held. Folded from the log."""
 
-import asyncio
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
-
-from pydantic import TypeAdapter
 
 from contracts.base import Event
 from contracts.resource_manager import AgentDrained, AgentJoined, AgentLeft, AgentLost, Capacity, CapacityChanged
 from contracts.work import Demand
 from shared.mapper import EventMapper
+from shared.projection import Projection
 from shared.records import Log, Logged
-from shared.snapshots import Snapshot, SnapshotStore
+from shared.snapshots import SnapshotStore
 
 FOLD = 1
 """Version of the fold: raise it when `Workforce` changes."""
-NAME = "workforce"
 CHECKPOINT = 200
-"""Facts between two snapshots."""
+"""Facts between two checkpoints."""
 AMOUNTS = ("cpu", "memory", "disk", "network")
 FILTERS = tuple(
     f"nexus.events.resource_manager.*.{event.NAME}"
@@ -73,42 +70,14 @@ class Workforce:
         return bool(able) and not any(offer.fits(demand) for offer in able)
 
 
-class KnownWorkforce:
-    """The workforce as the log has it, followed while the planner runs."""
+def follow(log: Log, snapshots: SnapshotStore) -> Projection[Workforce]:
+    """Return the workforce as the log has it, and goes on having it."""
+    mapper = EventMapper()
 
-    def __init__(self, log: Log, snapshots: SnapshotStore) -> None:
-        self._log, self._snapshots, self._mapper = log, snapshots, EventMapper()
-        self.workforce = Workforce()
-        self.caught_up = asyncio.Event()
-        self._position = self._folded = 0
+    def fold(workforce: Workforce, logged: Logged) -> Workforce:
+        workforce.apply(mapper.to_event(logged))
+        return workforce
 
-    async def watch(self) -> None:
-        """Catch up with the log, and go on listening."""
-        await self._restore()
-        async for portion in self._log.replay(FILTERS, after=self._position):
-            await self._fold(portion)
-        self.caught_up.set()
-        async for portion in self._log.follow(filters=FILTERS, after=self._position):
-            await self._fold(portion)
-
-    async def probe(self) -> None:
-        """Raise while the log has not been read to its end for the first time."""
-        if not self.caught_up.is_set():
-            raise RuntimeError("the workforce is still being read from the log")
-
-    async def _restore(self) -> None:
-        kept = await self._snapshots.load(NAME)
-        if kept and kept.fold == FOLD and kept.sequence > self._position:
-            self.workforce, self._position = _STATE.validate_python(kept.state), kept.sequence
-
-    async def _fold(self, portion: Iterable[Logged]) -> None:
-        for logged in portion:
-            self.workforce.apply(self._mapper.to_event(logged))
-            self._position, self._folded = logged.id, self._folded + 1
-        if self._folded >= CHECKPOINT:
-            state = _STATE.dump_python(self.workforce, mode="json")
-            await self._snapshots.save(NAME, Snapshot(FOLD, self._position, 0, state))
-            self._folded = 0
-
-
-_STATE = TypeAdapter(Workforce)
+    return Projection(
+        log, "workforce", Workforce, fold, filters=FILTERS, snapshots=snapshots, version=FOLD, every=CHECKPOINT
+    )

@@ -17,11 +17,12 @@ from services.planner.circumstances import Circumstances, rules_of
 from services.planner.domain import Project
 from services.planner.handlers import Handlers
 from services.planner.policies import Policies
-from services.planner.projections import KnownWorkforce
+from services.planner.projections import Workforce, follow
 from shared.incoming import Incoming
 from shared.mapper import EventMapper, Origin
 from shared.memory import MemoryLog, MemorySnapshots
 from shared.outcomes import Accepted
+from shared.projection import Projection
 from shared.repository import Repository
 from shared.settings import Settings
 
@@ -31,7 +32,7 @@ class Desk:
     """The planner's commands and reactions, without a server."""
 
     log: MemoryLog
-    known: KnownWorkforce
+    known: Projection[Workforce]
     circumstances: Circumstances
     handlers: Handlers
 
@@ -71,8 +72,8 @@ class Desk:
 def desk(config: dict[str, Any] | None = None, log: MemoryLog | None = None) -> Desk:
     settings = Settings.load(config or {}, environ={})
     log = log or MemoryLog("planner")
-    known = KnownWorkforce(log, MemorySnapshots())
-    known.caught_up.set()
+    known = follow(log, MemorySnapshots())
+    known._live.set()
     circumstances = Circumstances(settings.orchestrator.planning, rules_of(settings), known)
     return Desk(log, known, circumstances, Handlers(Repository(log, Project), circumstances))
 

@@ -13,7 +13,7 @@ from contracts.work import Demand
 from services.planner.domain import IdTaken, NotPlanned, Project
 from services.planner.findings import Refused
 from services.planner.handlers import Patience, ProjectNotFound, UnknownProject, Unstaffed
-from services.planner.naming import LONG, project_id
+from services.planner.naming import LENGTHS, project_id
 from shared.domain import NotYet
 from shared.outcomes import Accepted
 from shared.repository import Repository
@@ -59,6 +59,18 @@ async def test_the_same_command_twice_is_one_project_also_after_a_restart() -> N
     assert len(office.told()) == 1
 
 
+async def test_what_a_command_did_stays_done_also_if_other_settings_would_refuse_it_today() -> None:
+    request = own(task("a", capability="magic"))
+    before = desk({"orchestrator": {"planning": {"capabilities": ["magic"]}}})
+    first = await before.create(request)
+
+    today = desk({"orchestrator": {"planning": {"capability_wait": 0}}}, before.log)
+
+    assert await today.create(request) == first
+    with pytest.raises(Refused):
+        await today.create(request, "c-2")
+
+
 async def test_another_project_of_the_same_id_is_not_touched() -> None:
     office, request = desk(), wish()
     others = Repository(office.log, Project)
@@ -68,14 +80,14 @@ async def test_another_project_of_the_same_id_is_not_touched() -> None:
 
     first, again = await office.create(request), await office.create(request)
 
-    assert first.result == again.result == {"project": project_id(request, "c-1", LONG)}
+    assert first.result == again.result == {"project": project_id(request, "c-1", LENGTHS[1])}
     assert len(office.told()) == 2
 
 
 async def test_a_project_whose_ids_are_all_taken_is_refused() -> None:
     office, request = desk(), wish()
     others = Repository(office.log, Project)
-    for identity in (project_id(request, "c-1"), project_id(request, "c-1", LONG)):
+    for identity in (project_id(request, "c-1"), project_id(request, "c-1", LENGTHS[1])):
         await others.change(identity, lambda p: p.create(request, "Another", NOON), create=True)
 
     with pytest.raises(IdTaken):
@@ -119,7 +131,7 @@ async def test_an_agent_that_joins_a_moment_later_makes_it_known() -> None:
     with pytest.raises(NotYet):
         await office.create(request)
 
-    office.known.workforce.apply(AgentJoined(at=NOON, agent="merlin", instance="1", capabilities=("magic",)))
+    office.known.view.apply(AgentJoined(at=NOON, agent="merlin", instance="1", capabilities=("magic",)))
 
     assert (await office.create(request)).sequence == 1
 
@@ -156,7 +168,7 @@ async def test_what_the_reference_agents_can_do_is_known_before_they_have_joined
 
 async def test_a_task_larger_than_all_known_agents_is_refused_with_patience() -> None:
     office = desk({"orchestrator": {"planning": {"capability_wait": 0}}})
-    office.known.workforce.apply(AgentJoined(at=NOON, agent="a", instance="1", capabilities=("backend",), slots=2))
+    office.known.view.apply(AgentJoined(at=NOON, agent="a", instance="1", capabilities=("backend",), slots=2))
 
     with pytest.raises(Refused) as caught:
         await office.create(own(task("a", demands=Demand(slots=3))))
@@ -166,7 +178,7 @@ async def test_a_task_larger_than_all_known_agents_is_refused_with_patience() ->
 
 async def test_nothing_is_refused_before_the_agents_of_the_log_are_known() -> None:
     office = desk({"orchestrator": {"planning": {"capability_wait": 0}}})
-    office.known.caught_up.clear()
+    office.known._live.clear()
 
     with pytest.raises(NotYet):
         await office.create(own(task("a", capability="magic")))
@@ -178,7 +190,7 @@ async def test_limits_that_were_changed_count_instead_of_the_settings() -> None:
     with pytest.raises(Refused):
         await office.create(request)
 
-    office.known.workforce.apply(CapacityChanged(at=NOON, capacity=Capacity(cpu=200)))
+    office.known.view.apply(CapacityChanged(at=NOON, capacity=Capacity(cpu=200)))
 
     assert (await office.create(request, "c-2")).sequence == 1
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from contracts.base import is_token
 from contracts.planner import CreateProject
-from services.planner.naming import LONG, project_id, slug, title_of
+from services.planner.naming import LENGTHS, project_id, slug, title_of
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_the_same_command_gives_the_same_id_and_another_one_another() -> None:
 
     assert project_id(request, "c-1") == project_id(request, "c-1") == "shop-u3366r"
     assert project_id(request, "c-1") != project_id(request, "c-2")
-    assert project_id(request, "c-1", LONG).startswith(project_id(request, "c-1"))
+    assert project_id(request, "c-1", LENGTHS[1]).startswith(project_id(request, "c-1"))
 
 
 def test_the_title_is_the_requests_or_what_describes_it_best() -> None:

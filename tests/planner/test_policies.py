@@ -15,9 +15,10 @@ from contracts.resource_manager import AgentJoined
 from contracts.work import Demand
 from services.planner.analysis import Analysis
 from services.planner.domain import Project
-from services.planner.projections import KnownWorkforce
+from services.planner.projections import Workforce, follow
 from shared.mapper import EventMapper
 from shared.memory import MemoryLog, MemorySnapshots
+from shared.projection import Projection
 from shared.repository import Repository
 from tests.planner.desk import desk, kinds
 from tests.planner.wishes import NOON, own, task, wish
@@ -131,31 +132,32 @@ async def test_many_projects_that_arrive_together_are_all_planned() -> None:
 # The workforce
 
 
-async def test_the_workforce_is_read_from_the_log_and_goes_on_from_a_snapshot() -> None:
+async def test_the_workforce_is_read_from_the_log_and_goes_on_from_a_checkpoint() -> None:
     log, snapshots = MemoryLog("resource_manager"), MemorySnapshots()
     mapper = EventMapper()
     for n in range(1, 251):
         joined = AgentJoined(at=NOON, agent=f"a{n}", instance="1", capabilities=("x",), slots=2, capacity=Demand(cpu=1))
         await log.append([mapper.to_record(joined, "default", n)], seen={"default": n - 1})
 
-    first, second = KnownWorkforce(log, snapshots), KnownWorkforce(MemoryLog("planner"), snapshots)
-    await _caught_up(first)
-    await _caught_up(second)
+    first = await caught_up(follow(log, snapshots))
+    second = await caught_up(follow(MemoryLog("planner"), snapshots))
 
-    assert first.workforce.slots({"x"}) == 500
-    assert second.workforce == first.workforce
+    assert first.slots({"x"}) == 500
+    assert second == first
 
 
 async def test_a_planner_that_still_reads_the_log_is_not_ready() -> None:
-    known = KnownWorkforce(MemoryLog("planner"), MemorySnapshots())
+    office = desk()
+    await office.circumstances.probe()
+    office.known._live.clear()
 
-    with pytest.raises(RuntimeError, match="still being read"):
-        await known.probe()
+    with pytest.raises(RuntimeError, match="not known which agents"):
+        await office.circumstances.probe()
 
 
-async def _caught_up(known: KnownWorkforce) -> None:
-    watching = asyncio.create_task(known.watch())
-    await asyncio.wait_for(known.caught_up.wait(), 5)
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
-    await known.probe()
+async def caught_up(projection: Projection[Workforce]) -> Workforce:
+    running = asyncio.create_task(projection.run())
+    await asyncio.wait_for(projection.caught_up(), 5)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    return projection.view
