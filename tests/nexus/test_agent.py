@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 from nats.aio.client import Client
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
 from pydantic import BaseModel
 
 from contracts.agents import Beat
@@ -17,10 +20,12 @@ from contracts.base import INLINE_LIMIT
 from contracts.coordinator import Settlement, TasksSettled
 from nexus.agent import Agent, AgentHost, ArtifactMissing, Job, TaskFailed
 from nexus.server import EmbeddedServer
+from shared import telemetry
 from shared.eventlog import EventLog
 from shared.mapper import EventMapper
 from shared.settings import Settings
 from shared.streams import provision
+from shared.telemetry import traceparent_of
 from tests.nexus.coordinator_by_hand import TRACE, Coordinator, until
 
 pytestmark = pytest.mark.nats
@@ -561,6 +566,42 @@ async def test_what_was_meant_for_an_earlier_run_of_the_agent_is_dropped(
 
     await coordinator.hear(1)
     assert began == ["new"]
+
+
+async def test_the_work_and_its_result_are_spans_of_the_project_s_trace(
+    coordinator: Coordinator, hosted: Hosts
+) -> None:
+    spans = InMemorySpanExporter()
+    telemetry.setup("agent-worker", exporter=spans)
+    agent = worker()
+
+    @agent.task("work")
+    async def work(job: Job) -> None:
+        if job.task == "bad":
+            raise TaskFailed("no")
+
+    host = await hosted(agent)
+    await coordinator.assign("good")
+    await coordinator.assign("bad")
+    await coordinator.hear(2)
+    results = {ce.subject: ce.traceparent for ce, _ in coordinator.results}
+    found = spans.get_finished_spans()
+    await host.stop()
+
+    processed = {span.status.status_code: span for span in found if span.name == "process nexus.tasks.*"}
+    sent = {_context(span): span for span in found if span.name == "send nexus.results.*.*"}
+    assert {_parent(span) for span in processed.values()} == {TRACE}
+    assert _parent(sent[results["good"]]) == _context(processed[StatusCode.UNSET])
+    assert processed[StatusCode.ERROR].status.description == "no"
+
+
+def _context(span: ReadableSpan) -> str | None:
+    context = span.get_span_context()
+    return traceparent_of(context) if context else None
+
+
+def _parent(span: ReadableSpan) -> str | None:
+    return traceparent_of(span.parent) if span.parent else None
 
 
 async def test_several_agents_live_on_one_connection(coordinator: Coordinator, hosted: Hosts) -> None:
