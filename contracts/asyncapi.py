@@ -47,9 +47,9 @@ def document() -> dict[str, Any]:
 def _rows() -> list[tuple[str, str, str, str, str | None]]:
     """Address, message type, action, summary, address of the answer."""
     rows: list[tuple[str, str, str, str, str | None]] = []
-    for subject, command in COMMANDS.items():
+    for subject, command in sorted(COMMANDS.items()):
         rows.append((subject, wire_type(command), "receive", _first(command), "nexus.outcomes.{command}"))
-    for event in EVENTS.values():
+    for _, event in sorted(EVENTS.items()):
         tail = ".{project}" if "project" in event.model_fields else ""
         address = f"nexus.events.{event.SERVICE}.{{aggregate}}.{event.NAME}{tail}"
         rows.append((address, wire_type(event), "send", _first(event), None))

@@ -80,6 +80,8 @@ class Consequences(Event):
     """Capacity that is needed now."""
     released: tuple[str, ...] = ()
     """Lease ids no longer needed, and requests withdrawn."""
+    reached: dict[Token, str] = Field(default_factory=dict)
+    """Sync points that are passed now, and by what: a task's id, or words such as `signal from shop-admin`."""
 
 
 class PauseProject(Command):
@@ -231,16 +233,6 @@ class SyncPointMissed(Consequences):
     name: Token
     blocked: tuple[Token, ...] = ()
     """Tasks that fail because of it."""
-
-
-class SyncPointReached(Consequences):
-    """A named barrier is passed."""
-
-    TOPIC: ClassVar[str] = "coordinator.execution.sync_point_reached"
-
-    name: Token
-    by: str = ""
-    """The task that provides it, or the signal's source."""
 
 
 class ExecutionPaused(Consequences):

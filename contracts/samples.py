@@ -155,12 +155,16 @@ EVENTS: tuple[tuple[str, Event], ...] = (
     (SHOP, coordinator.CapacityRequested(at=AT, requested=(_next,))),
     (SHOP, coordinator.CapacityDeclined(at=AT, released=(LEASE,), reason="no longer needed")),
     (SHOP, coordinator.TasksDispatched(at=AT, dispatched=(_dispatch,))),
-    (SHOP, coordinator.TasksSettled(at=AT, results=(_settled,), requested=(_next,), released=(LEASE,))),
+    (
+        SHOP,
+        coordinator.TasksSettled(
+            at=AT, results=(_settled,), requested=(_next,), released=(LEASE,), reached={"schema_ready": SCHEMA}
+        ),
+    ),
     (SHOP, coordinator.TaskRetried(at=AT, tasks=(API,), requested=(_next,))),
     (SHOP, coordinator.TaskSkipped(at=AT, task=API)),
     (SHOP, coordinator.SignalReceived(at=AT, name="approved", payload={"by": "the customer"}, source="shop-admin")),
     (SHOP, coordinator.SyncPointMissed(at=AT, name="approved", blocked=(API,))),
-    (SHOP, coordinator.SyncPointReached(at=AT, name="schema_ready", by=SCHEMA)),
     (SHOP, coordinator.ExecutionPaused(at=AT, released=(f"{SHOP}.{API}.1",))),
     (SHOP, coordinator.ExecutionResumed(at=AT, requested=(_next,))),
     (SHOP, coordinator.CompensationStarted(at=AT, tasks=(SCHEMA,), reason="task build-api failed")),

@@ -184,20 +184,14 @@ class ProjectView:
     def _coordinator_task_skipped(self, event: coordinator.TaskSkipped) -> None:
         self._turn(event.task, "skipped", event.at)
         self._reopen([event.task], event.at)
-        self._provide(event.task, event.at)
 
     def _coordinator_signal_received(self, event: coordinator.SignalReceived) -> None:
         self.signals[event.name] = event.payload
-        self._reach(event.name, f"signal from {event.source}" if event.source else "signal", event.at)
-
-    def _coordinator_sync_point_reached(self, event: coordinator.SyncPointReached) -> None:
-        self._reach(event.name, event.by, event.at)
 
     def _coordinator_sync_point_missed(self, event: coordinator.SyncPointMissed) -> None:
         point = self.points.setdefault(event.name, SyncPointView(event.name))
         point.status, point.at = "missed", event.at
         self._turn_all(event.blocked, "blocked", event.at)
-        self._reach_if_awaited(f"{event.name}_missed", "its absence", event.at)
 
     def _coordinator_execution_paused(self, event: coordinator.ExecutionPaused) -> None:
         self.paused = True
@@ -267,6 +261,8 @@ class ProjectView:
 
     def _follow(self, event: Consequences) -> None:
         self._drop(event.released)
+        for point, by in event.reached.items():
+            self._reach(point, by, event.at)
         for dispatch in event.dispatched:
             self._dispatch(dispatch, event.at)
         for request in event.requested:
@@ -293,8 +289,6 @@ class ProjectView:
             task.seconds = settlement.seconds
             task.output = settlement.output if done == "done" else task.output
             self._turn(settlement.task, done, now)
-            if done == "done":
-                self._provide(settlement.task, now)
         elif settlement.status == "cancelled":
             self._turn(settlement.task, "cancelled", now)
         elif settlement.retry_at is not None:
@@ -304,8 +298,6 @@ class ProjectView:
             self._turn(settlement.task, "waiting", now)
         else:
             self._turn(settlement.task, "failed" if done == "done" else "not_undone", now)
-            if done == "done":
-                self._reach_if_awaited(f"{settlement.task}_failed", f"failure of {settlement.task}", now)
 
     def _close(self, task: TaskView, status: str, now: datetime, message: str) -> None:
         if task.attempts and task.attempts[-1].ended_at is None:
@@ -350,18 +342,10 @@ class ProjectView:
             found |= frontier
         return found
 
-    def _provide(self, name: str, now: datetime) -> None:
-        if point := self.tasks[name].plan.provides:
-            self._reach(point, name, now)
-
     def _reach(self, name: str, by: str, now: datetime) -> None:
         point = self.points.setdefault(name, SyncPointView(name))
         if point.status != "reached":
             point.status, point.by, point.at = "reached", by, now
-
-    def _reach_if_awaited(self, name: str, by: str, now: datetime) -> None:
-        if name in self.points:
-            self._reach(name, by, now)
 
     def _drop(self, leases: Iterable[str]) -> None:
         for lease in leases:

@@ -120,7 +120,6 @@ TELL: dict[type[Event], Callable[[Any], str]] = {
     coordinator.TaskRetried: lambda e: names(e.tasks),
     coordinator.TaskSkipped: lambda e: e.task,
     coordinator.SignalReceived: lambda e: f"{e.name}{f' from {e.source}' if e.source else ''}",
-    coordinator.SyncPointReached: lambda e: e.name,
     coordinator.SyncPointMissed: lambda e: e.name,
     coordinator.CompensationStarted: lambda e: f"{e.reason}: undo {names(e.tasks)}",
     coordinator.CompensationSettled: lambda e: "; ".join(_settled(result) for result in e.results),

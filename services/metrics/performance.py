@@ -111,6 +111,7 @@ class Performance:
         self.last = max(at, self.last) if self.last else at
 
     def _coordinate(self, project: str, event: Consequences) -> None:
+        self.points_reached += len(event.reached)
         match event:
             case coordinator.ExecutionStarted():
                 self.active[project] = Under(event.protocol.type, event.at)
@@ -124,7 +125,6 @@ class Performance:
                 self.points_missed += 1
             case coordinator.SignalReceived():
                 self.signals += 1
-                self.points_reached += event.awaited
             case coordinator.ExecutionPaused() | coordinator.ExecutionResumed() if project in self.active:
                 self.active[project].paused = isinstance(event, coordinator.ExecutionPaused)
             case coordinator.Ended():

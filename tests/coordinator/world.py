@@ -46,7 +46,10 @@ class World:
 
     def decide(self, decision: Callable[[Execution], Any]) -> Any:
         """Let something happen and take note of what is stated."""
+        before = set(self.execution.points)
         result = decision(self.execution)
+        told = {point for event in self.execution.pending for point in getattr(event, "reached", ())}
+        assert set(self.execution.points) - before == told
         for event in self.execution.collect_events():
             self.events.append(event)
             if isinstance(event, Consequences):

@@ -173,10 +173,16 @@ class Execution(Ending):
             return False
         waiters = [task for task in self.index.waiters.get(missed, ()) if self.tasks[task].status is Status.WAITING]
         blocked = dict.fromkeys([*waiters, *self._blocked_by(waiters, {})], Status.BLOCKED)
-        outlook = Outlook(self, blocked, [f"{missed}_missed"])
+        point = f"{missed}_missed"
+        reached = {point: "its absence"} if point in self.index.waiters and point not in self.points else {}
+        outlook = Outlook(self, blocked, reached)
         self.record(
             SyncPointMissed(
-                at=now, name=missed, blocked=tuple(blocked), requested=self._ask(outlook, outlook.next_to())
+                at=now,
+                name=missed,
+                blocked=tuple(blocked),
+                reached=reached,
+                requested=self._ask(outlook, outlook.next_to()),
             )
         )
         return True
@@ -195,6 +201,7 @@ class Execution(Ending):
                 name=name,
                 payload=payload,
                 source=source,
+                reached={} if name in self.points else {name: f"signal from {source}" if source else "signal"},
                 awaited=name in self.index.waiters or name in self.protocol.sync_points,
                 requested=() if self.ended else self._ask(outlook, outlook.next_to()),
             )
@@ -227,7 +234,8 @@ class Execution(Ending):
             "rolled_back",
         ):
             raise NotPossible(f"task {task} of project {self.id} is {state.status}; it can no longer be skipped")
-        self.record(TaskSkipped(at=now, task=task))
+        point = self.index.tasks[task].provides
+        self.record(TaskSkipped(at=now, task=task, reached={point: task} if point and point not in self.points else {}))
 
     def _task(self, task: str) -> TaskState:
         self._demand_begun()

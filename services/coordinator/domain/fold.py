@@ -22,7 +22,6 @@ from contracts.coordinator import (
     Settlement,
     SignalReceived,
     SyncPointMissed,
-    SyncPointReached,
     TaskRetried,
     TasksDispatched,
     TaskSkipped,
@@ -138,22 +137,14 @@ class ExecutionState(Aggregate):
     def apply_task_skipped(self, event: TaskSkipped) -> None:
         self._turn(event.task, Status.SKIPPED, event.at)
         self._reopen([event.task], event.at)
-        self._provide(event.task)
         self._follow(event)
 
     def apply_signal_received(self, event: SignalReceived) -> None:
         self.signals[event.name] = event.payload
-        self.points.setdefault(event.name, f"signal from {event.source}")
-        self._follow(event)
-
-    def apply_sync_point_reached(self, event: SyncPointReached) -> None:
-        self.points.setdefault(event.name, event.by)
         self._follow(event)
 
     def apply_sync_point_missed(self, event: SyncPointMissed) -> None:
         self.missed.append(event.name)
-        if f"{event.name}_missed" in self.index.waiters:
-            self.points.setdefault(f"{event.name}_missed", "its absence")
         self._block(event.blocked, event.at)
         self._follow(event)
 
@@ -205,6 +196,7 @@ class ExecutionState(Aggregate):
 
     def _follow(self, event: Consequences) -> None:
         """What every fact may bring with it: leases given back or taken into use, capacity asked for."""
+        self.points |= event.reached
         for lease in event.released:
             self.leases.pop(lease, None)
         for dispatch in event.dispatched:
@@ -227,7 +219,6 @@ class ExecutionState(Aggregate):
         if settlement.status in _SETTLED:
             state.output = settlement.output
             self._turn(settlement.task, _SETTLED[settlement.status], now)
-            self._provide(settlement.task)
             return
         self._count_failure(state, settlement)
         if settlement.retry_at is not None:
@@ -237,8 +228,6 @@ class ExecutionState(Aggregate):
             self._turn(settlement.task, Status.WAITING, now)
         else:
             self._turn(settlement.task, Status.FAILED, now)
-            if f"{settlement.task}_failed" in self.index.waiters:
-                self.points.setdefault(f"{settlement.task}_failed", f"failure of {settlement.task}")
 
     def _fold_undoing(self, settlement: Settlement, now: datetime) -> None:
         state = self.tasks[settlement.task]
@@ -277,10 +266,6 @@ class ExecutionState(Aggregate):
     def _block(self, tasks: Iterable[str], now: datetime) -> None:
         for task in tasks:
             self._turn(task, Status.BLOCKED, now)
-
-    def _provide(self, task: str) -> None:
-        if point := self.index.tasks[task].provides:
-            self.points.setdefault(point, task)
 
     def _reopen(self, tasks: Iterable[str], now: datetime) -> None:
         """A failed task gets another chance, and so does what it had blocked; an ended execution goes on."""

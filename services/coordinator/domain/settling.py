@@ -146,7 +146,8 @@ class Settling(ExecutionState):
         changed = {s.task: _status_after(s) for s in settlements if s.status != "late"}
         failed = [task for task, status in changed.items() if status is Status.FAILED]
         stop = self._stop_reason(failed, changed)
-        outlook = Outlook(self, changed, self._new_points(changed, failed))
+        points = self._new_points(changed, failed)
+        outlook = Outlook(self, changed, points)
         freed = [self.tasks[task].lease for task, s in changed.items() if self.tasks[task].status is Status.RUNNING]
         withdrawn = [self.request_id(task) for task in changed if self.tasks[task].status is Status.REQUESTED]
         dispatched, requested, released = self._go_on(outlook, freed, now, stopped=bool(stop))
@@ -156,6 +157,7 @@ class Settling(ExecutionState):
                 results=tuple(settlements),
                 blocked=tuple(self._blocked_by(failed, changed)),
                 stop=stop,
+                reached=points,
                 dispatched=dispatched,
                 requested=requested,
                 released=(*released, *withdrawn),
@@ -167,11 +169,15 @@ class Settling(ExecutionState):
         stopping = [task for task in failed if self.strategy.stops(outlook, task)]
         return f"task {stopping[0]} failed" if stopping and not self.stopping else ""
 
-    def _new_points(self, changed: Mapping[str, Status], failed: Iterable[str]) -> list[str]:
-        points = [self.index.tasks[task].provides for task, status in changed.items() if status in SATISFIED]
-        outlook = Outlook(self, changed)
-        of_failure = [point for task in failed for point in self.strategy.points_of_failure(outlook, task)]
-        return [*filter(None, points), *of_failure]
+    def _new_points(self, changed: Mapping[str, Status], failed: Iterable[str]) -> dict[str, str]:
+        """Sync points that are passed now, and by what."""
+        outlook, points = Outlook(self, changed), dict[str, str]()
+        for task, status in changed.items():
+            if status in SATISFIED and (point := self.index.tasks[task].provides):
+                points[point] = task
+        for task in failed:
+            points |= dict.fromkeys(self.strategy.points_of_failure(outlook, task), f"failure of {task}")
+        return {point: by for point, by in points.items() if point not in self.points}
 
     def _blocked_by(self, failed: Iterable[str], changed: Mapping[str, Status]) -> list[str]:
         waiting = (task for task in self.index.behind(failed) if task not in changed)
