@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+from contracts.base import Event
 from nexus.agent import Agent, AgentHost
 from nexus.client import Client
 from nexus.connection import connect
@@ -26,7 +27,7 @@ from shared.streams import provision
 __all__ = ["SERVICES", "ServiceFailed", "System", "SystemRunning", "embedded"]
 
 CORE = ("planner", "resource_manager", "coordinator")
-SERVICES = (*CORE, "agents")
+SERVICES = (*CORE, "metrics", "agents")
 """What a whole system consists of, in processes of their own."""
 INSIDE = (*CORE, "agents")
 """What runs inside a program: nobody asks it over HTTP."""
@@ -282,6 +283,29 @@ def reference_agents(settings: Settings) -> list[Agent]:
     from services.agents.app import agents
 
     return agents(settings)
+
+
+class Overview:
+    """How a system does: what the metrics service folds, for whoever can read the log."""
+
+    def __init__(self) -> None:
+        from services.metrics.performance import Performance
+
+        self.view = Performance()
+        self.position = 0
+        """Place in the log of the last event that counts."""
+
+    def apply(self, key: str, event: Event | None, position: int) -> None:
+        """Let an event take effect; `key` is the aggregate that stated it."""
+        if event is not None:
+            self.view.apply(key, event)
+        self.position = position
+
+    def report(self) -> dict[str, Any]:
+        """Return the numbers."""
+        from services.metrics.reporting import report
+
+        return report(self.view, self.position, datetime.now(UTC))
 
 
 def templates(settings: Settings) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 """What an orchestrator can be asked for, one task type each, in terms of the client."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from contracts.planner import CreateProject
 from contracts.work import Plan
 from nexus.client import Client
-from nexus.performance import Performance
+from nexus.embedded import Overview
 from nexus.stage import Stage
 from nexus.view import ProjectView
 from nexus.view_parts import ENDED
@@ -25,7 +28,7 @@ class Office:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._performance, self._position = Performance(), 0
+        self._overview, self._folding = Overview(), asyncio.Lock()
         self.tasks: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
             "create_project": self.create_project,
             "get_project": self.get_project,
@@ -141,45 +144,44 @@ class Office:
 
     async def get_performance_metrics(self) -> dict[str, Any]:
         """Return how the system does."""
-        return (await self.performance()).as_dict()
+        return (await self.overview()).report()
 
-    async def performance(self) -> Performance:
+    async def overview(self) -> Overview:
         """Fold the log into numbers, going on where the last one ended."""
-        end = await self.client.end()
-        if end > self._position:
-            async for entry in self.client.events(after=self._position):
-                if entry.event is not None:
-                    self._performance.apply(entry.project, entry.logged.key, entry.event)
-                self._position = entry.sequence
-                if self._position >= end:
-                    break
-        return self._performance
+        found, end = self._overview, await self.client.end()
+        async with self._folding:
+            if end > found.position:
+                async for entry in self.client.events(after=found.position):
+                    found.apply(entry.logged.key, entry.event, entry.sequence)
+                    if found.position >= end:
+                        break
+        return found
 
     async def active_projects(self) -> dict[str, Any]:
         """Return the projects that have not ended."""
         return {one.id: one.as_dict() for one in await self.client.projects() if one.status not in ENDED}
 
-    async def waiting(self) -> list[dict[str, Any]]:
-        """Return the requests that wait for capacity, the most urgent first."""
-        queue = (await self.performance()).queue.values()
-        ordered = sorted(queue, key=lambda one: (one.request.priority, one.since))
-        return [one.model_dump(mode="json") for one in ordered]
+    async def waiting(self) -> dict[str, Any]:
+        """Return the requests that wait for capacity, and what they lack."""
+        return {name: to_jsonable_python(one) for name, one in (await self.overview()).view.queue.items()}
 
     async def available(self) -> dict[str, Any]:
-        """Return what is left of each resource."""
-        return (await self.performance()).available()
+        """Return what is left of each resource; None is no limit."""
+        view = (await self.overview()).view
+        limits = view.limits().items()
+        return {name: None if limit is None else limit - view.held.get(name, 0) for name, limit in limits}
 
     async def allocations(self) -> dict[str, Any]:
         """Return the leases."""
-        return {name: one.model_dump(mode="json") for name, one in (await self.performance()).leases.items()}
+        return {name: to_jsonable_python(one) for name, one in (await self.overview()).view.leases.items()}
 
     async def protocols(self) -> dict[str, Any]:
-        """Return the protocols that may be used."""
-        return {name: one.model_dump(mode="json") for name, one in (await self.performance()).protocols.items()}
+        """Return the type of each protocol that may be used."""
+        return dict((await self.overview()).view.protocols)
 
     async def coordinations(self) -> dict[str, Any]:
-        """Return the projects under way."""
-        return dict((await self.performance()).coordinating)
+        """Return the projects under way, and the protocol of each."""
+        return {name: to_jsonable_python(one) for name, one in (await self.overview()).view.active.items()}
 
 
 def picture(view: ProjectView, *, outputs: bool = False) -> dict[str, Any]:

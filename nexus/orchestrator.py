@@ -139,9 +139,9 @@ class EnhancedOrchestratorAgent:
         return templates(self.settings)
 
     @property
-    def task_queue(self) -> list[dict[str, Any]]:
-        """Tasks that wait for capacity, and what they lack."""
-        return self._see(lambda office: office.waiting(), [])
+    def task_queue(self) -> dict[str, Any]:
+        """Requests of tasks that wait for capacity, and what they lack."""
+        return self._see(lambda office: office.waiting(), {})
 
     @property
     def available_resources(self) -> dict[str, Any]:
