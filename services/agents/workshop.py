@@ -61,8 +61,8 @@ class Workshop:
 
 def listed(folder: Path, files: Iterable[Path]) -> dict[str, Any]:
     """Return files with their sizes, as an output tells of them."""
-    found = [{"path": path.relative_to(folder).as_posix(), "bytes": path.stat().st_size} for path in files]
-    return {"files": found, "bytes": sum(int(file["bytes"]) for file in found)}
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+    return {"files": [{"path": path, "bytes": size} for path, size in sizes.items()], "bytes": sum(sizes.values())}
 
 
 def _prune(folder: Path, top: Path) -> None:

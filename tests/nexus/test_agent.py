@@ -1,6 +1,9 @@
 """The agent kit against a real server, with the coordinator played by hand."""
 
 import asyncio
+import os
+import signal
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -394,6 +397,43 @@ async def test_a_stopping_agent_finishes_what_it_has_and_says_bye(coordinator: C
     assert [result.lease for result in await coordinator.stored()] == ["shop.first.1", "shop.second.1"]
     bye = await coordinator.hear_beat(lambda kind, _: kind == "bye")
     assert bye.running == ()
+    assert [kind for kind, _ in coordinator.beats][-1] == "bye"
+
+
+PROGRAM = """
+import asyncio
+from nexus.agent import Agent, Job, run
+
+agent = Agent("worker")
+
+@agent.task("work")
+async def work(job: Job) -> dict[str, str]:
+    await asyncio.sleep(0.5)
+    return {"by": "a program"}
+
+run(agent, beat=0.1)
+"""
+
+
+async def test_a_program_that_is_told_to_stop_finishes_its_work(
+    coordinator: Coordinator, server: EmbeddedServer, tmp_path: Path
+) -> None:
+    program = tmp_path / "agent.py"
+    program.write_text(PROGRAM)
+    environment = os.environ | server.access.environment() | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    process = await asyncio.create_subprocess_exec(sys.executable, program, env=environment)
+    try:
+        await coordinator.hear_beat(lambda kind, _: kind == "hello", 20)
+        await coordinator.assign("build")
+        await coordinator.hear_beat(lambda _, beat: bool(beat.running))
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+    assert [result.output for result in await coordinator.stored()] == [{"by": "a program"}]
     assert [kind for kind, _ in coordinator.beats][-1] == "bye"
 
 
