@@ -1,7 +1,15 @@
 """Nexus: what users import. Names load when they are first asked for, so that `import nexus` stays light."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what checkers and editors see
+    from nexus.agent import Agent, Job, TaskFailed, run_agents
+    from nexus.client import Client, OutcomeUnknown, Refused
+    from nexus.embedded import System
+    from nexus.orchestrator import EnhancedOrchestratorAgent
+    from nexus.server import EmbeddedServer, embedded_server
+    from shared.settings import Settings, SettingsError
 
 # name: the module that defines it
 EXPORTS: dict[str, str] = {
@@ -20,7 +28,21 @@ EXPORTS: dict[str, str] = {
     "run_agents": "nexus.agent",
 }
 
-__all__ = sorted(EXPORTS)  # noqa: PLE0605 - one list of names is enough
+__all__ = [
+    "Agent",
+    "Client",
+    "EmbeddedServer",
+    "EnhancedOrchestratorAgent",
+    "Job",
+    "OutcomeUnknown",
+    "Refused",
+    "Settings",
+    "SettingsError",
+    "System",
+    "TaskFailed",
+    "embedded_server",
+    "run_agents",
+]
 
 
 def __getattr__(name: str) -> Any:

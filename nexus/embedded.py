@@ -140,7 +140,7 @@ async def embedded(
     names = tuple(services) if services is not None else INSIDE if in_process else SERVICES
     folder = SystemFolder(chosen.data)
     async with AsyncExitStack() as stack:
-        lock = folder.claim()
+        lock = await folder.claim()
         stack.callback(os.close, lock)
         if in_process:
             stack.enter_context(_quiet(folder))

@@ -1,13 +1,18 @@
 """Which system runs on a data folder: one at a time, and other programs of this user can find it."""
 
+import asyncio
 import fcntl
 import json
 import os
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from nexus.server_folder import FolderForbidden, FolderInUse
+
+PATIENCE = 15.0
+"""Seconds for what a killed owner had started to leave."""
 
 Mode = Literal["processes", "in_process"]
 
@@ -38,17 +43,24 @@ class SystemFolder:
         self.logs = self.path / "logs"
         self._lock, self._told = self.path / "system.lock", self.path / "system.json"
 
-    def claim(self) -> int:
+    async def claim(self) -> int:
         """Lock the folder for one system; return the lock's descriptor, held as long as it is open somewhere."""
+        lock = self._open()
+        until = time.monotonic() + PATIENCE
+        while not _locked(lock):
+            told = self.announcement()
+            if (told and alive(told.pid)) or time.monotonic() > until:
+                os.close(lock)
+                raise SystemRunning(self.who(told))
+            await asyncio.sleep(0.05)  # the owner was killed, and what it had started is just leaving
+        return lock
+
+    def _open(self) -> int:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+            return os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise FolderForbidden(f"the data folder {self.path} cannot be used: {error.strerror}") from error
-        if not _locked(lock):
-            os.close(lock)
-            raise SystemRunning(self.who(self.announcement()))
-        return lock
 
     def who(self, told: Announcement | None) -> str:
         """Return who runs here, in a sentence."""
@@ -88,7 +100,19 @@ class SystemFolder:
 def running_system(data: Path) -> Announcement | None:
     """Return where the system is that runs on this folder now, if one does."""
     folder = SystemFolder(data)
-    return folder.announcement() if folder.busy() else None
+    found = folder.announcement() if folder.busy() else None
+    return found if found and alive(found.pid) else None
+
+
+def alive(pid: int) -> bool:
+    """Return whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _locked(lock: int) -> bool:

@@ -15,9 +15,9 @@ from nexus.connection import CannotConnect, connect
 from nexus.nats_binary import BinaryMissing, checked_binary, find_binary
 from nexus.ports import port_is_free
 from nexus.system_folder import running_system
-from shared.nats_version import ServerTooOld, check_version
+from shared.nats_version import ServerTooOld
 from shared.settings import Settings, SettingsError
-from shared.streams import TABLE
+from shared.streams import TABLE, check_server
 
 LITTLE = 1024**3
 """Bytes of free disk below which the log may soon have no room."""
@@ -112,12 +112,12 @@ async def _server(chosen: Settings) -> AsyncIterator[Finding]:
 
 
 def _version(nc: Connection, located: Settings) -> Finding:
-    version = str(nc.connected_server_version)
     try:
-        check_version(version)
+        check_server(nc)
     except ServerTooOld as error:
         return Finding("connection", False, str(error), "upgrade that nats-server")
-    return Finding("connection", True, f"{located.nats_url}, nats-server {version}")
+    found = nc.connected_server_version
+    return Finding("connection", True, f"{located.nats_url}, nats-server {found.major}.{found.minor}.{found.patch}")
 
 
 async def _streams(nc: Connection) -> AsyncIterator[Finding]:

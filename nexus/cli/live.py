@@ -1,5 +1,6 @@
 """The live view: a project while it is carried out, drawn anew several times a second."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
@@ -32,23 +33,25 @@ SIGNS = {
 MOST_TASKS = 28
 """More tasks than this are not drawn as a tree."""
 BAR = 18
+WIDE, TALL = 96, 36
+"""From how many columns and lines on everything is drawn."""
 
 
 def screen(scene: Scene, width: int, height: int) -> RenderableType:
-    """Return the whole picture."""
+    """Return the whole picture, with as much as the terminal has room for."""
     now = datetime.now(UTC)
-    sides = [_phases(scene), _agents(scene), _resources(scene), _points(scene)]
-    side = Group(*(part for part in sides if part is not None))
     body = Table.grid(padding=(0, 2), expand=True)
-    if width >= 96:
+    if width >= WIDE:
+        roomy = height >= TALL
+        sides = [_phases(scene), _agents(scene)]
+        sides += [_resources(scene), _points(scene)] if roomy else [_line_of_resources(scene), _line_of_points(scene)]
         body.add_column(ratio=3)
         body.add_column(ratio=2)
-        body.add_row(_plan(scene, now), side)
+        body.add_row(_plan(scene, now), Group(*(part for part in sides if part is not None)))
     else:
-        body.add_column()
-        body.add_row(_plan(scene, now))
-        body.add_row(side)
-    rows = max(4, min(8, height - 24))
+        lines = [_line_of_phases(scene), _line_of_agents(scene), _line_of_resources(scene), _line_of_points(scene)]
+        body.add_row(Group(_plan(scene, now), Text(""), *(line for line in lines if line is not None)))
+    rows = max(3, min(8, height - 28))
     return Panel(Group(body, _events(scene, rows, width - 4)), title=_title(scene), subtitle=_clock(scene, now))
 
 
@@ -90,7 +93,7 @@ def _task(branch: Branch, scene: Scene, now: datetime) -> Text:
 
 def _line(task: TaskView, scene: Scene, now: datetime, critical: bool) -> Text:
     style = STATUS.get(task.status, "")
-    text = Text(f"{SIGNS.get(task.status, '?')} ", style)
+    text = Text(f"{SIGNS.get(task.status, '?')} ", style, no_wrap=True, overflow="ellipsis")
     text.append(task.id, "bold" if critical else "")
     text.append(" ★" if critical else "", "yellow")
     text.append("".join(f"  {said}" for said in _aside(task, scene, now)), "dim" if task.status == "waiting" else style)
@@ -183,6 +186,46 @@ def _points(scene: Scene) -> RenderableType | None:
             )
             for point in points
         ),
+    )
+
+
+def _line_of(title: str, parts: Iterable[tuple[str, str]]) -> Text | None:
+    found = list(parts)
+    if not found:
+        return None
+    line = Text(f"{title:8}", "bold")
+    for place, (said, style) in enumerate(found):
+        line.append(" · " if place else "", "dim")
+        line.append(said, style)
+    return line
+
+
+def _line_of_phases(scene: Scene) -> Text | None:
+    return _line_of(
+        "phases", ((f"{phase} {share:.0%}", STATUS.get(status, "")) for phase, share, status in scene.phases())
+    )
+
+
+def _line_of_agents(scene: Scene) -> Text | None:
+    running = Counter(task.agent for task in scene.view.tasks.values() if task.status == "running")
+    present = [agent for agent in scene.agents if agent.status not in ("left", "lost")]
+    return _line_of(
+        "agents",
+        ((f"{one.name} {running[one.name]}/{one.slots}", "cyan" if running[one.name] else "") for one in present),
+    )
+
+
+def _line_of_resources(scene: Scene) -> Text | None:
+    return _line_of(
+        "held", ((f"{name} {held:g}{f'/{limit:g}' if limit else ''}", "") for name, held, limit in scene.held())
+    )
+
+
+def _line_of_points(scene: Scene) -> Text | None:
+    signs = {"reached": "✔", "missed": "✘"}
+    points = scene.view.points.values()
+    return _line_of(
+        "reached", ((f"{signs.get(one.status, '○')} {one.name}", STATUS.get(one.status, "")) for one in points)
     )
 
 

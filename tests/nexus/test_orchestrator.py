@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import nexus
 from nexus import Agent, Client, EnhancedOrchestratorAgent, Job, Refused
 from nexus.office import UnknownTask
 from nexus.registered import NoAgent, as_agent
@@ -95,8 +96,8 @@ async def test_an_agent_that_is_registered_later_takes_over(orchestrator: Enhanc
     await orchestrator.process_task({"task_type": "create_project", "type": "api_service"})
     assert (await orchestrator.get_performance_metrics())["agents"]["database"]["present"]
 
-    await orchestrator.register_agent("keeper", lambda task: {"first": True})
-    await orchestrator.register_agent("database", lambda task: {"mine": True})
+    await orchestrator.register_agent("keeper", lambda _: {"first": True})
+    await orchestrator.register_agent("database", lambda _: {"mine": True})
     done = await carried_out(orchestrator)
 
     assert done["tasks"]["only"]["output"] == {"mine": True}
@@ -177,3 +178,9 @@ def test_a_program_that_forgets_to_close_leaves_nothing_behind(tmp_path: Path) -
     assert "Warning" not in done.stderr
     assert running(tmp_path / ".nexus") is None
     assert running_system(tmp_path / ".nexus") is None
+
+
+def test_every_name_that_is_exported_is_there() -> None:
+    assert sorted(nexus.EXPORTS) == nexus.__all__
+    for name in nexus.__all__:
+        assert getattr(nexus, name)

@@ -35,6 +35,10 @@ async def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         await found["orchestrator"].close()
 
 
+def produced(project: str) -> list[Path]:
+    return list(Path("nexus-output", project).rglob("*.py"))
+
+
 def test_nothing_that_was_printed_is_left_out() -> None:
     assert [found["heading"] for found in BLOCK.finditer(TEXT)] == [
         "Creating an Enhanced Project",
@@ -61,7 +65,7 @@ async def test_the_usage_examples_run_one_after_the_other(names: Names, capsys: 
     assert (project["status"], project["reason"]) == ("completed", "")
     assert (project["protocol"], project["protocol_id"]) == ("event_driven", names["protocol_id"])
     assert set(project["sync_points"].values()) == {"reached"}
-    assert list(Path("nexus-output", result["project_id"]).rglob("*.py"))
+    assert produced(result["project_id"])
 
     await run("Monitoring Performance", names)
     assert capsys.readouterr().out.startswith("Projects completed: 1\n")
