@@ -123,14 +123,14 @@ class Watch:
             self._reconnects = self._nc.stats["reconnects"]
             self._presence.begin_again(time.monotonic())
             await self._catch_up()
-        if not await self._silent():
+        if not await self._silent() or self._unheard():
             return
         try:  # what the server has for us arrives before its answer does
             await self._nc.flush(timeout=1)
         except (NatsError, TimeoutError):
             self.excuse()
             return
-        if silent := await self._silent():
+        if (silent := await self._silent()) and not self._unheard():
             for agent in silent:
                 self._looks.pop(agent, None)
                 self._presence.forget(agent)
@@ -142,8 +142,14 @@ class Watch:
         """Count nobody's silence until now: we could not have heard."""
         self._presence.begin_again(time.monotonic())
 
+    def _unheard(self) -> bool:
+        """Whether messages have arrived that nobody has looked at yet."""
+        return self._subscription is not None and self._subscription.pending_msgs > 0
+
     async def _silent(self) -> dict[str, datetime | None]:
         intervals = await self.intervals()
+        for agent in self._looks.keys() - intervals.keys():  # a replica gave it up: let it join again
+            del self._looks[agent]
         return self._presence.silent(intervals, time.monotonic())
 
     async def intervals(self) -> dict[str, float]:

@@ -118,14 +118,23 @@ def test_an_agents_own_capacity_counts_and_what_it_leaves_open_is_no_limit() -> 
 
 def test_no_more_projects_hold_capacity_than_may() -> None:
     home = pool(beat("ann", slots=9), projects=1)
-    hear(home, asks("p.a.1"), gives_back("p.a.1"))
-    hear(home, asks("p.b.1"))
-    hear(home, gives_back("p.b.1"))
+    hear(home, asks("p.a.1"))
+    assert leases(hear(home, asks("p.b.1"))), "a project that counts already may hold more"
+    hear(home, gives_back("p.a.1", "p.b.1"))
 
     events = hear(home, asks("q.a.1"))
     assert reasons(events) == {"q.a.1": "projects"}, "p counts until it ends, also while it holds nothing"
 
     assert leases(hear(home, ends("p"))).keys() == {"q.a.1"}
+
+
+def test_who_gets_no_agent_after_all_takes_no_projects_place() -> None:
+    home = pool(beat("ann", "work", "test"), beat("bob", "other"), projects=2)
+
+    events = hear(home, asks("p.a.1"), asks(request("q.a.1", "test")), asks(request("r.a.1", "other")))
+
+    assert leases(events).keys() == {"p.a.1", "r.a.1"}
+    assert reasons(events) == {"q.a.1": "projects"}
 
 
 def test_a_choice_of_agents_may_name_agents_or_capabilities() -> None:
@@ -323,6 +332,16 @@ def test_an_ended_project_that_goes_on_gets_capacity_again() -> None:
     assert leases(hear(home, asks("p.a.2", position=12))).keys() == {"p.a.2"}
     assert hear(home, asks("p.b.1", position=4), ends("p", position=9)) == []
     assert names(hear(home, ends("p", position=20))) == ["lease_released"]
+
+
+def test_an_ended_project_that_goes_on_may_be_heard_of_in_any_order() -> None:
+    home = pool(beat("ann"))
+    hear(home, ends("p", position=9))
+
+    hear(home, gives_back("p.a.2", position=15))
+
+    assert hear(home, asks("p.a.2", position=12)) == []
+    assert leases(hear(home, asks("p.a.3", position=18))).keys() == {"p.a.3"}
 
 
 def test_end_and_beginning_heard_together_are_told_in_order() -> None:

@@ -26,7 +26,7 @@ POOLS = TypeAdapter(Pool)
 
 projects = st.sampled_from(PROJECTS)
 agents = st.sampled_from(AGENTS)
-amount = st.sampled_from((0, 0, 0.1, 0.3, 1, 2, 3.7, 11))
+amount = st.sampled_from((0, 0, 0.1, 1 / 3, 1, 2, 11 / 3, 11))
 demands = st.builds(Demand, cpu=amount, memory=amount, slots=st.sampled_from((1, 1, 1, 1, 0, 2)))
 
 

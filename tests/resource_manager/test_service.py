@@ -22,9 +22,11 @@ from contracts.resource_manager import (
     LeaseRenewed,
 )
 from nexus.server import EmbeddedServer
+from services.resource_manager.domain import Pool
 from services.resource_manager.gauges import Gauges
 from shared.eventlog import EventLog
 from shared.mapper import Origin
+from shared.repository import Repository
 from shared.settings import Settings
 from tests.resource_manager.builders import beat, request
 from tests.resource_manager.stage import BEAT, Stage, holds, now
@@ -276,6 +278,27 @@ async def test_who_died_while_the_service_was_away_is_found_out(stage: Stage) ->
 
     await stage.until(holds())
     assert (await stage.facts(LeaseExpired))[0].reason == "agent_lost"
+
+
+async def test_who_is_known_to_be_dead_is_not_taken_for_alive_after_a_restart(stage: Stage) -> None:
+    await stage.join("ann")
+    stage.kill("ann")
+    await stage.until(lambda pool: not pool.agents)
+
+    await stage.stop()
+    await stage.start()
+
+    assert len(await stage.facts(AgentJoined)) == 1
+
+
+async def test_who_was_given_up_by_another_replica_joins_again(stage: Stage) -> None:
+    await stage.join("ann")
+    other = Repository(EventLog(stage.nc, "resource_manager"), Pool)
+    await other.change("default", lambda pool: pool.record(AgentLost(at=now(), agent="ann")))
+
+    await stage.ask("p.a.1")
+
+    await stage.until(holds("p.a.1"))
 
 
 async def test_other_settings_are_stated_at_the_next_start(stage: Stage) -> None:

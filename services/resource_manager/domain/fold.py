@@ -62,7 +62,6 @@ class PoolFold(Aggregate):
             self.configured = event.capacity
 
     def apply_agent_joined(self, event: AgentJoined) -> None:
-        self._end(event.replaces, event.at)
         self.agents[event.agent] = Agent(
             event.agent,
             event.instance,
@@ -78,11 +77,13 @@ class PoolFold(Aggregate):
         if agent := self.agents.get(event.agent):
             agent.draining = True
 
+    # The leases of an agent that is gone, or that started again, have expired by facts of their own.
+
     def apply_agent_lost(self, event: AgentLost) -> None:
-        self._drop_agent(event.agent, event.at)
+        self.agents.pop(event.agent, None)
 
     def apply_agent_left(self, event: AgentLeft) -> None:
-        self._drop_agent(event.agent, event.at)
+        self.agents.pop(event.agent, None)
 
     def apply_capacity_leased(self, event: CapacityLeased) -> None:
         claim = self._give_back(event.project, event.released, event.at)
@@ -91,9 +92,8 @@ class PoolFold(Aggregate):
             if self.queue.pop(lease.id, None):
                 self.line.remove(lease.id)
             self._hear_of(claim, lease.id)
-            if lease.id not in self.leases:
-                self.leases[lease.id] = lease
-                self.ledger.take(lease)
+            self.leases[lease.id] = lease
+            self.ledger.take(lease)
             self.epoch = max(self.epoch, lease.epoch)
             if agent := self.agents.get(lease.agent):
                 agent.idle_since = None
@@ -101,13 +101,10 @@ class PoolFold(Aggregate):
     def apply_capacity_queued(self, event: CapacityQueued) -> None:
         claim = self._give_back(event.project, event.released, event.at)
         for queued in event.queued:
-            request = queued.request.id
-            if request in self.queue:
-                self.queue[request] = queued
-            elif request not in self.leases:
-                self._hear_of(claim, request)
-                self.queue[request] = queued
+            if queued.request.id not in self.queue:  # else it waits for another reason now
+                self._hear_of(claim, queued.request.id)
                 self.line.add(queued)
+            self.queue[queued.request.id] = queued
 
     def apply_lease_renewed(self, event: LeaseRenewed) -> None:
         until = {"until": event.until}
@@ -150,10 +147,6 @@ class PoolFold(Aggregate):
                     agent.idle_since = at
             elif self.queue.pop(one, None):
                 self.line.remove(one)
-
-    def _drop_agent(self, agent: str, at: datetime) -> None:
-        self._end([lease.id for lease in self.leases.values() if lease.agent == agent], at)
-        self.agents.pop(agent, None)
 
     def _claim(self, project: str) -> Claim:
         claim = self.claims.get(project)
