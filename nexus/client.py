@@ -129,12 +129,14 @@ class Client:
         id: str | None = None,  # noqa: A002  the word of CloudEvents
         actor: str | None = None,
         timeout: float = SECONDS,  # noqa: ASYNC109  a time-out has a meaning here: the outcome is unknown
+        traceparent: str | None = None,
     ) -> Outcome:
         """Send a command and wait for its outcome; the same `id` twice takes effect once.
 
+        `traceparent`: the trace of whoever asked, where none is open in this program.
         `Refused`: it was not carried out. `OutcomeUnknown`: nothing was heard in time. `PayloadTooLarge`: not sent.
         """
-        return await self._sender.send(command, id, actor, timeout)
+        return await self._sender.send(command, id, actor, timeout, traceparent)
 
     async def create_project(self, id: str | None = None, **fields: Any) -> Outcome:  # noqa: A002  see command
         """Describe a project, with the fields of `CreateProject`; its id is `outcome.result["project"]`."""
@@ -185,7 +187,9 @@ class Client:
         """Give an agent no further work."""
         return await self.command(DrainAgent(agent=agent))
 
-    async def signal(self, project: str, name: str, payload: dict[str, Any] | None = None) -> int:
+    async def signal(
+        self, project: str, name: str, payload: dict[str, Any] | None = None, traceparent: str | None = None
+    ) -> int:
         """Tell a project that something has happened; return once that is stored."""
         for token in (project, name):
             if not is_token(token):
@@ -198,7 +202,7 @@ class Client:
             time=datetime.now(UTC),
             data=payload or {},
             project=project,
-            traceparent=telemetry.current_traceparent(),
+            traceparent=telemetry.current_traceparent() or traceparent,
             actor=self._actor,
         )
         check_size(event)

@@ -79,8 +79,15 @@ class Sender:
     def __init__(self, nc: Client, publisher: Publisher, actor: str | None) -> None:
         self._nc, self._publisher, self._actor = nc, publisher, actor
 
-    async def send(self, command: Command, identity: str | None, actor: str | None, seconds: float) -> Outcome:
-        """Publish a command and wait for its outcome."""
+    async def send(
+        self,
+        command: Command,
+        identity: str | None,
+        actor: str | None,
+        seconds: float,
+        traceparent: str | None = None,
+    ) -> Outcome:
+        """Publish a command and wait for its outcome; `traceparent`: a trace to go on with, if none is open here."""
         event = CloudEvent(
             id=identity or uuid4().hex,
             type=wire_type(type(command)),
@@ -89,7 +96,7 @@ class Sender:
             time=datetime.now(UTC),
             data=command.model_dump(mode="json", exclude_defaults=True),
             project=getattr(command, "project", None),
-            traceparent=telemetry.current_traceparent(),
+            traceparent=telemetry.current_traceparent() or traceparent,
             actor=actor or self._actor,
         )
         check_size(event)
