@@ -9,6 +9,7 @@ from eventsourcing.persistence import DataError, IntegrityError, OperationalErro
 from nats.aio.client import Client
 
 from nexus.server import EmbeddedServer
+from shared import follow
 from shared.eventlog import ALL, EventLog, Log, Logged
 from shared.streams import provision
 from shared.wire import Answer, Wire
@@ -362,8 +363,7 @@ async def test_the_tail_outlives_the_server(server: EmbeddedServer) -> None:
 async def test_the_tail_outlives_its_consumer(store: Client) -> None:
     log, js = EventLog(store, "bakery"), store.jetstream()
     tail = log.tail()
-    await fill(log, "rye", 2)
-    await take(tail, 2)
+    await listening(log, tail, "rye")
 
     for consumer in await js.consumers_info("NEXUS_EVENTS"):
         await js.delete_consumer("NEXUS_EVENTS", consumer.name)
@@ -372,12 +372,42 @@ async def test_the_tail_outlives_its_consumer(store: Client) -> None:
     assert identities(await take(tail, 3)) == ["wheat-1", "wheat-2", "wheat-3"]
 
 
+async def listening(log: EventLog, tail: AsyncIterator[Logged], key: str) -> None:
+    """Hear one event of the past and one of the present."""
+    first = await log.append([record(key, 1)], seen={key: 0})
+    await take(tail, 1)
+    waiting = asyncio.create_task(take(tail, 1))
+    await asyncio.sleep(0.05)
+    await log.append([record(key, 2)], seen={key: first})
+    await waiting
+
+
+@pytest.mark.nats
+async def test_a_message_lost_on_the_way_is_asked_for_again(store: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = EventLog(store, "bakery")
+    tail = log.tail()
+    await listening(log, tail, "rye")
+    take_all, lost = follow._Consumer._take, list[str]()
+
+    async def lossy(consumer: Any, msg: Any) -> None:
+        if msg.subject.startswith("nexus.events.bakery.wheat") and not lost:
+            lost.append(msg.subject)
+        else:
+            await take_all(consumer, msg)
+
+    monkeypatch.setattr(follow._Consumer, "_take", lossy)
+    await fill(log, "wheat", 3)
+
+    assert identities(await take(tail, 3)) == ["wheat-1", "wheat-2", "wheat-3"]
+    assert lost
+
+
 @pytest.mark.nats
 async def test_a_tail_that_ends_leaves_no_consumer(store: Client) -> None:
     log = EventLog(store, "bakery")
-    await fill(log, "rye", 2)
     tail = log.tail()
-    await take(tail, 1)
+    await listening(log, tail, "rye")
+    assert len(await store.jetstream().consumers_info("NEXUS_EVENTS")) == 1
 
     await tail.aclose()
     await store.flush()

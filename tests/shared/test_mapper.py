@@ -113,6 +113,7 @@ def test_the_project_is_not_named_twice_where_it_is_the_aggregate() -> None:
 
     assert record.project is None
     assert decode(record.state).project == "shop-1"
+    assert EventMapper(key_is_project=True).to_record(BreadSent(at=NOON, project="x"), "x", 1).project is None
 
 
 def test_an_origin_is_taken_from_the_message_that_caused_it() -> None:
