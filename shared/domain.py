@@ -62,6 +62,11 @@ class Aggregate:
         self.version += 1
         getattr(self, f"apply_{event.NAME}")(event)
 
+    @property
+    def pending(self) -> tuple[Event, ...]:
+        """Facts that wait to be stored."""
+        return tuple(self._pending)
+
     def collect_events(self) -> list[Event]:
         """Hand over the facts that wait to be stored."""
         events, self._pending = self._pending, []
