@@ -385,8 +385,6 @@ async def listening(log: EventLog, tail: AsyncIterator[Logged], key: str) -> Non
 @pytest.mark.nats
 async def test_a_message_lost_on_the_way_is_asked_for_again(store: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     log = EventLog(store, "bakery")
-    tail = log.tail()
-    await listening(log, tail, "rye")
     take_all, lost = follow._Consumer._take, list[str]()
 
     async def lossy(consumer: Any, msg: Any) -> None:
@@ -396,6 +394,8 @@ async def test_a_message_lost_on_the_way_is_asked_for_again(store: Client, monke
             await take_all(consumer, msg)
 
     monkeypatch.setattr(follow._Consumer, "_take", lossy)
+    tail = log.tail()
+    await listening(log, tail, "rye")
     await fill(log, "wheat", 3)
 
     assert identities(await take(tail, 3)) == ["wheat-1", "wheat-2", "wheat-3"]
