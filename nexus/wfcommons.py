@@ -104,7 +104,7 @@ def read_workflow(
     """
     file = _read(path)
     execution = {task.id: task for task in file.workflow.execution.tasks}
-    names = _tokens(task.id for task in file.workflow.specification.tasks)
+    names = _tokens([task.id for task in file.workflow.specification.tasks], path)
     share = _shares(file.workflow.execution.machines, limits or ResourceLimits())
     tasks = []
     for task in file.workflow.specification.tasks:
@@ -186,11 +186,13 @@ def _token(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-")[:LONGEST_ID].strip("-") or "task"
 
 
-def _tokens(ids: Iterable[str]) -> dict[str, str]:
+def _tokens(ids: Sequence[str], path: Path) -> dict[str, str]:
     """Return a token for each id; ids that would become the same token are numbered."""
     found: dict[str, str] = {}
     taken: set[str] = set()
     for original in ids:
+        if original in found:
+            raise WorkflowError(f"{path}: two tasks are called {original!r}")
         token = base = _token(original)
         number = 2
         while token in taken:
