@@ -114,10 +114,13 @@ class Repository(Generic[A]):
             raise
         events = aggregate.collect_events()
         if events:
-            records = [self._mapper.to_record(e, key, before + n, origins(e)) for n, e in enumerate(events, 1)]
+            sources = [origins(event) for event in events]
+            steps = enumerate(zip(events, sources, strict=True), before + 1)
+            records = [self._mapper.to_record(event, key, version, source) for version, (event, source) in steps]
             copy.seen = await self._log.append(records, seen={key: copy.seen})
-            if origin and origin.once:
-                aggregate.causes[origin.once] = aggregate.version
+            for version, source in enumerate(sources, before + 1):
+                if source and source.once:
+                    aggregate.causes[source.once] = version
         self._keep(key, copy)
         if events and self._snapshots:
             self._snapshots.consider(aggregate, copy.seen, before)

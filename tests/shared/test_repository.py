@@ -190,6 +190,20 @@ async def test_the_same_cause_at_two_places_at_once_has_one_effect(logs: Logs) -
     assert len((await repositories[0].get("o-1")).loaves) == 1
 
 
+async def test_each_fact_of_a_decision_may_have_a_cause_of_its_own(logs: Logs) -> None:
+    orders = Repository(logs("bakery"), Order)
+    await placed(orders)
+
+    def add_two(order: Order) -> None:
+        order.add("rye")
+        order.add("oat")
+
+    await orders.change("o-1", add_two, origins=lambda event: Origin(once=getattr(event, "flour", None)))
+    warm = await orders.change("o-1", lambda order: order.causes)
+
+    assert warm.result == (await orders.get("o-1")).causes == {"rye": 2, "oat": 3}
+
+
 async def test_hundreds_of_decisions_on_one_aggregate_at_once_all_count(orders: Repository[Order]) -> None:
     await placed(orders)
 
