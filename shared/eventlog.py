@@ -27,7 +27,7 @@ from shared.wire import Answer, Wire
 __all__ = ["ALL", "EventLog", "Log", "Logged", "Record"]
 
 BATCH_LIMIT = 1000  # the server's, for an atomic batch
-PAGE = 500
+PAGE = 500  # events; where more than a page is left, a bulk reader is faster
 # Wrong last sequence; the same against an earlier message of the batch; an id of the batch is stored already.
 REFUSED = (10071, 10164, 10201)
 # Whether the server took it cannot be known.
@@ -160,15 +160,23 @@ class EventLog:
 
     async def _read(self, subject: str, after: int, until: int | None, limit: int | None = None) -> list[Logged]:
         found: list[Logged] = []
-        async for page in self._pages(subject, after, limit):
-            found += page
-            if until is not None and found and found[-1].id > until:
-                return [event for event in found if event.id <= until]
+        async with aclosing(self._pages(subject, after, until, limit)) as pages:
+            async for page in pages:
+                found += page
+                if until is not None and found and found[-1].id > until:
+                    return [event for event in found if event.id <= until]
         return found
 
-    async def _pages(self, subject: str, after: int, limit: int | None) -> AsyncGenerator[list[Logged]]:
+    async def _pages(
+        self, subject: str, after: int, until: int | None, limit: int | None
+    ) -> AsyncGenerator[list[Logged]]:
         pending, left = 1, limit
         while pending and (left is None or left > 0):
+            if left is None and pending > PAGE:
+                async with aclosing(self.replay([subject], after=after, until=until)) as portions:
+                    async for events in portions:
+                        yield events
+                return
             size = PAGE if left is None else min(PAGE, left)
             request = {"next_by_subj": subject, "seq": after + 1, "batch": size}
             page, pending = await self._patiently(partial(self._direct_get, request), f"{self.stream} cannot be read")
