@@ -12,7 +12,10 @@ from services.agents.model import Analysis, Entity, Story
 FILE = "requirements.json"
 """Where the analyst leaves the analysis for the tasks that follow."""
 
-UNDERSTOOD = frozenset({"expected_users", "performance_level", "domain", "entities"})
+UNDERSTOOD = frozenset({"expected_users", "performance_level", "domain", "entities", "platforms", "capabilities"})
+"""Requirements that mean something here, or that the planner has dealt with."""
+
+PLATFORMS = ("ios", "android")
 
 
 def analyse(context: ProjectContext) -> Analysis:
@@ -28,6 +31,7 @@ def analyse(context: ProjectContext) -> Analysis:
         type=context.type,
         technologies=context.chosen,
         client=context.client,
+        platforms=_platforms(context) if context.client == "mobile" else (),
         domain=found.key,
         domain_title=found.title,
         reasons=reasons,
@@ -72,6 +76,13 @@ def _plain_stories(entities: tuple[Entity, ...], told: tuple[Story, ...]) -> Ite
                 ),
                 covered_by=test,
             )
+
+
+def _platforms(context: ProjectContext) -> tuple[str, ...]:
+    given = context.requirements.get("platforms", PLATFORMS)
+    if not isinstance(given, list | tuple) or not given or not set(given).issubset(PLATFORMS):
+        raise Unsupported(f"requirements.platforms is {given!r}; known are {', '.join(PLATFORMS)}")
+    return tuple(platform for platform in PLATFORMS if platform in given)
 
 
 def _assumptions(context: ProjectContext) -> Iterator[str]:

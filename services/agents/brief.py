@@ -15,7 +15,7 @@ SUPPORTED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "backend": {"fastapi": ("python", "pythonfastapi")},
     "database": {"postgresql": ("postgres", "pg")},
     "frontend": {"react": ("reactjs", "vite", "reactvite"), "none": ("no", "")},
-    "mobile": {"react_native": ("reactnative", "expo", "reactnativeexpo")},
+    "mobile": {"react_native": ("reactnative", "expo", "reactnativeexpo", "react")},
 }
 DEFAULTS = {"backend": "fastapi", "database": "postgresql", "frontend": "react", "mobile": "react_native"}
 

@@ -1,6 +1,7 @@
 """What a piece of software is about: entities with fields, who may do what with them, and what else it does. Pure."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -56,6 +57,8 @@ class Attribute(Part):
             raise ValueError(f"{self.name}: `choices` belongs to type choice, and to no other")
         if not all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,29}", choice) for choice in self.choices):
             raise ValueError(f"{self.name}: a choice is letters, digits, spaces, _ and -, 30 at most")
+        if self.unique and (self.type in {"boolean", "choice"} or (self.max_length or 4) < 4):
+            raise ValueError(f"{self.name}: too few values for a unique field")
         check_column(self.column)
         return self
 
@@ -166,6 +169,11 @@ class Entity(Part):
         return tuple(a for a in self.attributes if not a.hidden)
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """Entities without one of which none can be created."""
+        return tuple(a.references for a in self.settable if a.references and a.required)
+
+    @property
     def searched(self) -> tuple[Attribute, ...]:
         return tuple(a for a in self.attributes if a.search)
 
@@ -176,8 +184,10 @@ class Entity(Part):
     @property
     def headline(self) -> Attribute:
         """The field by which a person recognises one."""
-        texts = [a for a in self.shown if a.type in {"text", "email"}]
-        return next(iter(texts), self.shown[0] if self.shown else self.attributes[0])
+        named = [a for a in self.shown if a.name in {"name", "title"}]
+        short = [a for a in self.shown if a.type in {"text", "email"}]
+        long = [a for a in self.shown if a.type == "long_text"]
+        return next(iter((*named, *short, *long, *self.shown)), self.attributes[0])
 
     @property
     def verbs(self) -> tuple[Verb, ...]:
@@ -191,10 +201,9 @@ class Entity(Part):
 
     @property
     def single(self) -> bool:
-        """One person can have only one, or the values to tell two apart are few."""
-        few = {"boolean", "choice", "date", "timestamp", "url", "number"}
-        alone = [a for a in self.attributes if a.unique and (a.references == "user" or a.type in few)]
-        return bool(alone) or (self.owner,) in self.unique_together
+        """One person can have only one."""
+        alone = any(a.unique and a.references == "user" for a in self.attributes)
+        return alone or (self.owner,) in self.unique_together
 
     @property
     def page_model(self) -> str:
@@ -305,6 +314,8 @@ class Analysis(Part):
     type: str
     technologies: dict[str, str]
     client: Literal["web", "mobile", "none"]
+    platforms: tuple[str, ...] = ()
+    """Of a mobile client."""
     domain: str
     domain_title: str
     reasons: tuple[str, ...]
@@ -326,15 +337,30 @@ class Analysis(Part):
         """Entities with routes of their own."""
         return tuple(entity for entity in self.entities if entity.routes)
 
-    @property
-    def buildable(self) -> tuple[str, ...]:
-        """Entities that can be created through the API, one after the other, with all that they need."""
-        built: list[str] = []
+    @cached_property
+    def singles(self) -> frozenset[str]:
+        """Entities of which one person can have only one, or that need such a one."""
+        found: set[str] = set()
         for entity in self.entities:
-            needs = {a.references for a in entity.settable if a.references and a.required} - {"user"}
-            if "create" in entity.verbs and needs.issubset(built):
-                built.append(entity.name)
-        return tuple(built)
+            if entity.single or not found.isdisjoint(entity.needs):
+                found.add(entity.name)
+        return frozenset(found)
+
+    @cached_property
+    def buildable(self) -> frozenset[str]:
+        """Entities that can be created through the API with all that they need, each thing newly."""
+        built: dict[str, Counter[str]] = {"user": Counter()}
+        for entity in self.entities:
+            if "create" in entity.verbs and all(need in built and self._sees(entity, need) for need in entity.needs):
+                made = sum((built[need] for need in entity.needs), Counter({entity.name: 1}))
+                if not any(count > 1 and name in self.singles for name, count in made.items()):
+                    built[entity.name] = made
+        return frozenset(built) - {"user"}
+
+    def _sees(self, entity: Entity, need: str) -> bool:
+        """Whoever may create the one may see the other, who might be somebody else's."""
+        other = self.by_name[need]
+        return other.read != "owner" or other.create != "staff" or entity.create == "staff"
 
     @property
     def modules(self) -> tuple[str, ...]:

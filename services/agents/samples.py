@@ -18,6 +18,18 @@ BY_TYPE: dict[str, Value] = {
     "timestamp": "2030-05-01T09:00:00Z",
     "reference": 1,
 }
+# Python expressions for values of which no two are the same; `n` counts.
+DISTINCT = {
+    "text": 'f"{{n}} {value}"[:{longest}]',
+    "long_text": 'f"{{n}} {value}"[:{longest}]',
+    "email": 'f"somebody{{n}}@example.com"',
+    "url": 'f"https://example.com/{{n}}"',
+    "integer": "{low} + n % {span}",
+    "money": "{low} + n % {span}",
+    "number": "{low} + n % {span}",
+    "date": 'f"{{2000 + n}}-05-01"',
+    "timestamp": 'f"{{2000 + n}}-05-01T09:00:00Z"',
+}
 WRONG: dict[str, Value] = {
     "url": "no address",
     "email": "nobody",
@@ -51,12 +63,10 @@ def built(attribute: Attribute) -> str:
     value = sample(attribute)
     if attribute.references == "user":
         return "people.alice.id"
-    if attribute.unique and attribute.type == "email":
-        return 'f"somebody{n}@example.com"'
-    if attribute.unique and isinstance(value, str):
-        return f'f"{{n}} {value}"' if attribute.longest is None else f'f"{{n}} {value}"[:{attribute.longest}]'
-    if attribute.unique and attribute.type in {"integer", "money"}:
-        return f"{attribute.bounds[0] or 0} + n"
+    if attribute.unique and attribute.type in DISTINCT:
+        low, high = attribute.bounds
+        span = 10_000 if high is None else high - (low or 0) + 1
+        return DISTINCT[attribute.type].format(value=value, longest=attribute.longest, low=low or 0, span=span)
     return quoted(value) if isinstance(value, str) else repr(value)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from services.agents.model import Analysis, Attribute
+from services.agents.model import Analysis, Attribute, Entity
 
 # What a comment, a string, a table, HTML or a template would take for its own.
 HARMLESS = str.maketrans({ord("\\"): "/", ord('"'): "'", ord("|"): "/", ord("<"): "‹", ord(">"): "›", ord("`"): "'",
@@ -47,6 +47,11 @@ def guarded(references: list[Attribute], analysis: Analysis) -> list[Attribute]:
     return [a for a in references if a.references and analysis.by_name[a.references].guarded]
 
 
+def entity(name: str, analysis: Analysis) -> Entity:
+    """The entity of that name."""
+    return analysis.by_name[name]
+
+
 def cut(text: str, limit: int) -> str:
     """The beginning of a text."""
     return text[:limit]
@@ -54,6 +59,7 @@ def cut(text: str, limit: int) -> str:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "cut": cut,
+    "entity": entity,
     "flat": flat,
     "guarded": guarded,
     "literal": repr,

@@ -9,4 +9,4 @@ export const links = [
 ];
 
 /** Pages beside those that every entity has. */
-export const pages = [{ path: "/", element: <Navigate to={entities[0].route} replace /> }];
+export const pages = [{ path: "/", element: <Navigate to={entities[0]?.route ?? "/account"} replace /> }];

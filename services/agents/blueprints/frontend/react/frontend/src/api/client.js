@@ -1,5 +1,5 @@
-// Every call to the API. `api.getProduct({ product_id: 3 })`, `api.listProducts({ query: { q: "pan" } })`,
-// `api.createProduct({ body: { name: "Pan" } })`: the names and paths are those of docs/openapi.json.
+// Every call to the API: a function for each operation of docs/openapi.json. It takes the parameters of the path by name,
+// and `query` and `body` where there are any.
 import operations from "./operations.json";
 
 const TOKEN = "token";

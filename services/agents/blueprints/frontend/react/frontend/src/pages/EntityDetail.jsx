@@ -3,6 +3,7 @@ import { useNavigate, useParams } from "react-router";
 
 import { api } from "../api/client.js";
 import { entities } from "../entities.js";
+import { extras } from "../extras.jsx";
 import { formatValue } from "../format.js";
 import { useAction, useLoaded } from "../loading.js";
 import Children from "../parts/Children.jsx";
@@ -26,6 +27,7 @@ export default function EntityDetail({ entity }) {
 
   if (!row) return error ? <Problem error={error} /> : <p className="quiet">Loading…</p>;
   const mine = allowed(user, entity.access.change, entity.owner ? row[entity.owner] : undefined);
+  const Extra = extras[entity.name];
   return (
     <section>
       <div className="title">
@@ -56,6 +58,7 @@ export default function EntityDetail({ entity }) {
       ) : (
         <Shown entity={entity} row={row} />
       )}
+      {Extra && <Extra row={row} />}
       {childrenOf(entity).map(([child, field]) => (
         <Children key={child.name} entity={child} field={field} parent={row} />
       ))}
