@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error
 from pydantic_core import from_json, to_json
 
@@ -49,6 +50,7 @@ class _Consumer:
     def __init__(self, nc: Client, stream: str, filters: Sequence[str], after: int) -> None:
         self._nc, self._stream, self._filters, self._after = nc, stream, filters, after
         self._name = f"follow-{uuid4().hex}"
+        self._subscription: Subscription | None = None
         self._arrived: list[Msg] = []
         self._signal = asyncio.Event()
         self._asked = 0  # messages that the server may still send
@@ -125,7 +127,7 @@ class _Consumer:
 
     async def stop(self) -> None:
         """Leave nothing behind; what cannot be said now, the server finds out by itself."""
-        if self._nc.is_closed:
+        if self._nc.is_closed or self._subscription is None:
             return
         try:
             await self._subscription.unsubscribe()
