@@ -46,6 +46,7 @@ def broker_for(name: str, settings: Settings, reconnected: Callable[[], Awaitabl
         ping_interval=10,
         max_outstanding_pings=3,
         pending_size=PENDING_SIZE,
+        inbox_prefix=settings.inbox or "_INBOX",
         graceful_timeout=GRACE,
         error_cb=note,
         reconnected_cb=reconnected,

@@ -33,6 +33,11 @@ async def incoming(message: StreamMessage[Msg]) -> Incoming:
     return Incoming(message.raw_message)
 
 
+def inbox_prefix(nc: Client) -> bytes:
+    """Return where answers to this connection arrive: nats-py's pull subscriptions do not look it up themselves."""
+    return f"{nc.new_inbox().rpartition('.')[0]}.".encode()
+
+
 class Edge:
     """One durable of the inbox, read by FastStream one message per call, several calls at once."""
 
@@ -62,6 +67,7 @@ class Edge:
             ack_policy=AckPolicy.MANUAL,  # the Delivery middleware settles
             no_reply=True,
             decoder=incoming,
+            inbox_prefix=inbox_prefix(nc),
         )
         self._subscriber(self._take)
 

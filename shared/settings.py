@@ -210,6 +210,11 @@ class Settings(Section):
             raise SettingsError(problems)
         return settings
 
+    @property
+    def inbox(self) -> str:
+        """Where answers arrive: a place per user, so that permissions can keep others from reading them."""
+        return f"_INBOX.{self.nats_user}" if self.nats_user else ""
+
     def nats_options(self) -> dict[str, Any]:
         """Return what `nats.connect` and `NatsBroker` need to know about credentials."""
         options = {
@@ -217,5 +222,6 @@ class Settings(Section):
             "password": self.nats_password and self.nats_password.get_secret_value(),
             "token": self.nats_token and self.nats_token.get_secret_value(),
             "user_credentials": self.nats_creds and str(self.nats_creds),
+            "inbox_prefix": self.inbox,
         }
         return {name: value for name, value in options.items() if value}

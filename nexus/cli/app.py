@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nexus.cli import agents, bench, checks, dead, events, importing, projects, protocols, requests, systems
+from nexus.cli import agents, bench, checks, dead, events, importing, projects, protocols, requests, setup, systems
 from nexus.cli.verbs import group
 
 app = group("Nexus: describe a project, and agents do it. Every step is kept, and can be shown again.")
@@ -33,3 +33,4 @@ app.add_typer(protocols.app, name="protocol")
 app.add_typer(importing.app, name="import")
 bench.add_to(app)
 checks.add_to(app)
+setup.add_to(app)

@@ -20,6 +20,7 @@ from services.resource_manager.allocator import Allocator, now
 from services.resource_manager.gauges import Gauges
 from services.resource_manager.presence import MISSED, SLACK, Presence
 from shared.delivery import OUTAGE
+from shared.edge import inbox_prefix
 from shared.streams import AGENTS
 
 SUBJECTS = "nexus.agents.*.*"
@@ -62,7 +63,8 @@ class Watch:
             mem_storage=True,
         )
         try:
-            past = await self._nc.jetstream(timeout=LIMIT).pull_subscribe(SUBJECTS, stream=AGENTS, config=config)
+            js, prefix = self._nc.jetstream(timeout=LIMIT), inbox_prefix(self._nc)
+            past = await js.pull_subscribe(SUBJECTS, stream=AGENTS, config=config, inbox_prefix=prefix)
             left = (await past.consumer_info()).num_pending or 0
             while left > 0:
                 for msg in await past.fetch(min(left, 200), timeout=LIMIT):
