@@ -1,7 +1,8 @@
 """One way through the coordinator: decide on an execution, then carry out what follows from the fact."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
@@ -13,12 +14,15 @@ from services.coordinator.domain import Execution
 from services.coordinator.domain.clocks import task_wakeups, wakeups
 from services.coordinator.domain.state import Status, TaskState
 from services.coordinator.vitals import Vitals
+from shared import telemetry
 from shared.publisher import Publisher
 from shared.records import Log
 from shared.repository import Change, Origin, Repository
 from shared.timers import Timers
 
 R = TypeVar("R")
+TRACE_ID = len("00-") + 32
+"""Characters of a traceparent that say which trace it is (W3C)."""
 STEPS = 1000
 """Most facts in a row that time alone may lead to; more means that two of them chase each other."""
 
@@ -100,6 +104,16 @@ class Conductor:
                 await self._publisher.publish_all([assignment(execution, dispatch, origin.traceparent)])
             else:
                 self.vitals.took_back(project, dispatch.agent, dispatch.task, dispatch.attempt)
+
+    @asynccontextmanager
+    async def in_trace_of(self, project: str, origin: Origin, what: str) -> AsyncIterator[Origin]:
+        """What happens to a project belongs to its trace; whoever asked for it from another one is linked."""
+        own = (await self._latest(project)).traceparent  # carried on also while nothing is traced here
+        if own is None or (origin.traceparent or "")[:TRACE_ID] == own[:TRACE_ID]:
+            yield origin
+            return
+        with telemetry.span(what, kind="consumer", parent=own, links=[origin.traceparent]) as span:
+            yield replace(origin, traceparent=span.traceparent)
 
     async def _latest(self, project: str) -> Origin:
         """The trace lives in the log: what goes on after a restart stays in it."""

@@ -100,7 +100,8 @@ class Handlers:
 
     async def _act(self, project: str, decide: Callable[[Execution], Any], origin: Origin) -> Accepted:
         try:
-            change = await self._conductor.act(project, decide, origin=origin)
+            async with self._conductor.in_trace_of(project, origin, "obey command") as own:
+                change = await self._conductor.act(project, decide, origin=own)
         except AggregateNotFound as error:
             raise NotStarted(f"project {project} is not being carried out") from error
         return Accepted(change.sequence, {"project": project})

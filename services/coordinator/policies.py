@@ -68,9 +68,9 @@ class Policies:
         """Take a signal from outside; the same one twice is heard once."""
         project, name = tokens
         payload = ce.data if isinstance(ce.data, dict) else {"value": ce.data}
-        origin = Origin.of(ce, once=True)
         try:
-            await self._conductor.act(project, lambda e: e.hear(name, payload, ce.source, now()), origin=origin)
+            async with self._conductor.in_trace_of(project, Origin.of(ce, once=True), "hear signal") as origin:
+                await self._conductor.act(project, lambda e: e.hear(name, payload, ce.source, now()), origin=origin)
         except AggregateNotFound as error:
             raise NotPlanned(f"project {project} is not being carried out") from error
 

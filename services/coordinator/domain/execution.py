@@ -108,13 +108,15 @@ class Execution(Ending):
 
     def take(self, leases: Sequence[Lease], now: datetime) -> None:
         """Use the capacity that was granted; what is no longer needed goes back."""
+        if self.ended:
+            return  # the end itself gave everything back
         used, declined = [], []
         for lease in leases:
             state = self.tasks.get(lease.task)
             if state and state.status is Status.RUNNING and state.lease == lease.id:
                 continue  # delivered again
             wanted = state and state.status is Status.REQUESTED and self.request_id(lease.task) == lease.id
-            if state is None or not wanted or self.ended:
+            if state is None or not wanted:
                 if lease.id not in self.leases:
                     declined.append(lease.id)
                 continue
