@@ -41,7 +41,8 @@ class BulkReader:
                 events, left = self._parse(await self._some(reader), left, writer)
                 got += len(events)
                 if until is not None and events and events[-1].id >= until:
-                    yield [event for event in events if event.id <= until]
+                    if wanted := [event for event in events if event.id <= until]:
+                        yield wanted
                     return
                 if events:
                     yield events

@@ -203,6 +203,7 @@ async def test_what_is_asked_for_is_replayed(logs: Logs) -> None:
 
     assert await replayed() == ["rye-1", "rye-2", "stone-1", "stone-2", "wheat-1", "wheat-2"]
     assert await replayed(after=1, until=4) == ["rye-2", "stone-1", "stone-2"]
+    assert await replayed("nexus.events.mill.>", until=2) == [], "what comes first lies behind the end"
     assert await replayed("nexus.events.bakery.>") == ["rye-1", "rye-2", "wheat-1", "wheat-2"]
     assert await replayed("nexus.events.mill.>", "nexus.events.bakery.wheat.>", after=3) == [
         "stone-2",
