@@ -36,7 +36,7 @@ class Measured:
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 route = route_of(scope)
-                method = scope["method"] if route != "unknown" else "any"
+                method = scope["method"] if route != "other" else "any"
                 self._traffic.requests.labels(method, route, message["status"]).inc()
                 self._traffic.seconds.labels(route).observe(perf_counter() - began)
             await send(message)
@@ -45,5 +45,5 @@ class Measured:
 
 
 def route_of(scope: Scope) -> str:
-    """Return the template of the path that was asked for; `unknown` if there is none."""
-    return getattr(scope.get("route"), "path", "") or "unknown"
+    """Return the template of the path that was asked for; `other` if it is none of the API."""
+    return getattr(scope.get("route"), "path", "") or "other"

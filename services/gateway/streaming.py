@@ -81,7 +81,7 @@ def _patiently(send: Send) -> Send:
     return patient
 
 
-@router.get("/events", response_class=EventStream, responses=STREAM)
+@router.get("/events", status_code=200, response_class=EventStream, responses=STREAM)
 async def all_events(
     gateway: Gateway, service: Word = None, name: Word = None, after: After = None, last: Last = None
 ) -> Response:
@@ -91,7 +91,7 @@ async def all_events(
     return EventStream(gateway, _told(source))
 
 
-@router.get("/projects/{project}/events", response_class=EventStream, responses=STREAM | GONE)
+@router.get("/projects/{project}/events", status_code=200, response_class=EventStream, responses=STREAM | GONE)
 async def project_events(project: Name, gateway: Gateway, after: After = None, last: Last = None) -> Response:
     """Follow a project from its first event on, until it has ended; the last message is of type `ended`."""
     start = last if last is not None else after or 0
