@@ -301,14 +301,14 @@ async def test_a_server_that_does_not_come_up_says_why(tmp_path: Path) -> None:
     assert running(tmp_path) is None
 
 
-@pytest.mark.parametrize("version", ["2.12.0", "v2.12.1-RC.1", "2.15.1", "3.0.0"])
+@pytest.mark.parametrize("version", ["2.12.1", "v2.12.2-RC.1", "2.15.1", "3.0.0"])
 def test_a_server_new_enough_is_accepted(version: str) -> None:
     check_version(version)
 
 
-@pytest.mark.parametrize("version", ["2.11.9", "1.4.1", "", "unknown"])
+@pytest.mark.parametrize("version", ["2.12.0", "2.11.9", "1.4.1", "", "unknown"])
 def test_a_server_too_old_is_refused_with_the_reason(version: str) -> None:
-    with pytest.raises(ServerTooOld, match=r"too old: Nexus needs 2\.12 or newer, for message schedules"):
+    with pytest.raises(ServerTooOld, match=r"too old: Nexus needs 2\.12\.1 or newer, for message schedules"):
         check_version(version)
 
 
