@@ -24,6 +24,7 @@ from shared.domain import Aggregate
 from shared.eventlog import EventLog
 from shared.mapper import EventMapper
 from shared.publisher import Publisher
+from shared.service import collect_rarely
 from shared.streams import provision
 
 CHAIN = 10
@@ -72,6 +73,7 @@ async def rebuild(log: EventLog) -> dict[str, Aggregate]:
     """Fold every execution of the log."""
     from services.coordinator.domain import Execution
 
+    collect_rarely()  # as every service does
     mapper, executions = EventMapper(key_is_project=True), dict[str, Aggregate]()
     async for portion in log.replay(["nexus.events.coordinator.>"]):
         for logged in portion:
