@@ -48,6 +48,8 @@ class Process:
     began: float = 0.0
     wanted: bool = True
     ready: bool = False
+    proven: bool = False
+    """It was ready before, so it can be again."""
     started: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -205,9 +207,10 @@ class Supervisor:
             if process.pid:
                 status, reason = await ask(process.host, process.port, "/readyz")
                 if status == 200:
-                    process.ready = True
+                    process.ready = process.proven = True
                     return
-            if process.deaths >= HOPELESS or (self._server and self._server.returncode is not None):
+            hopeless = process.deaths >= HOPELESS and not process.proven
+            if hopeless or (self._server and self._server.returncode is not None):
                 break
             await asyncio.sleep(0.02)
         raise ServiceFailed(f"{process.name} does not become ready: {reason}\n{_end_of(process.log)}")

@@ -42,7 +42,7 @@ async def compose(runtime: Runtime) -> Parts:
             runtime.timers.inflow(policies.wake),
             InflowSpec("NEXUS_AGENTS", "coordinator-beats", ["nexus.agents.*.beat"], policies.hear_beats),
         ],
-        background={"active": lambda: active.watch(conductor.resume)},
+        background={"active": lambda: active.watch(conductor.resume), "debts": conductor.pay},
     )
 
 

@@ -1,7 +1,9 @@
 """One way through the coordinator: decide on an execution, then carry out what follows from the fact."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
@@ -13,11 +15,13 @@ from services.coordinator.assignments import Outgoing, assignment, withdrawal
 from services.coordinator.domain import Execution
 from services.coordinator.domain.clocks import task_wakeups, wakeups
 from services.coordinator.domain.state import Status, TaskState
-from services.coordinator.vitals import Vitals
+from services.coordinator.vitals import Attempt, Vitals
 from shared import telemetry
+from shared.delivery import OUTAGE
+from shared.domain import DomainError
 from shared.publisher import Publisher
 from shared.records import Log
-from shared.repository import Change, Origin, Repository
+from shared.repository import AggregateNotFound, Change, Origin, Repository
 from shared.timers import Timers
 
 R = TypeVar("R")
@@ -25,6 +29,10 @@ TRACE_ID = len("00-") + 32
 """Characters of a traceparent that say which trace it is (W3C)."""
 STEPS = 1000
 """Most facts in a row that time alone may lead to; more means that two of them chase each other."""
+PAY_EVERY = 1.0
+"""Seconds between two looks at what an outage left undone."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -49,16 +57,18 @@ class Conductor:
     def __init__(self, executions: Repository[Execution], log: Log, publisher: Publisher, timers: Timers) -> None:
         self.executions, self.vitals = executions, Vitals()
         self._log, self._publisher, self._timers = log, publisher, timers
+        self._owed: dict[str, None] = {}
 
     async def act(
         self, project: str, decide: Callable[[Execution], R], *, origin: Origin | None = None, create: bool = False
     ) -> Change[Outcome[R]]:
         """Decide, store, and carry out what follows, until nothing more is due."""
         traceparent = origin.traceparent if origin else None
-        change = await self.executions.change(
-            project, lambda execution: self._decide(execution, decide, traceparent), create=create, origin=origin
-        )
-        await self._carry_out(project, change, traceparent)
+        with self._owing(project):
+            change = await self.executions.change(
+                project, lambda execution: self._decide(execution, decide, traceparent), create=create, origin=origin
+            )
+            await self._carry_out(project, change, traceparent)
         if not change.repeated and change.result.again:
             await self.advance(project, origin=_because_of(origin))
         return change
@@ -67,16 +77,17 @@ class Conductor:
         """Do what is due by now, one fact after the other."""
         traceparent = origin.traceparent if origin else None
         heard = self.vitals.heard(project)
-        for _ in range(STEPS):
-            change = await self.executions.change(
-                project,
-                lambda execution: self._decide(execution, lambda e: e.advance(now(), heard), traceparent),
-                origin=origin,
-            )
-            await self._carry_out(project, change, traceparent)
-            if not change.events:
-                await self._wake(project, change.result.wakeup, traceparent)
-                return
+        with self._owing(project):
+            for _ in range(STEPS):
+                change = await self.executions.change(
+                    project,
+                    lambda execution: self._decide(execution, lambda e: e.advance(now(), heard), traceparent),
+                    origin=origin,
+                )
+                await self._carry_out(project, change, traceparent)
+                if not change.events:
+                    await self._wake(project, change.result.wakeup, traceparent)
+                    return
         raise RuntimeError(f"project {project} does not come to rest")
 
     async def resume(self, project: str) -> None:
@@ -114,6 +125,40 @@ class Conductor:
             return
         with telemetry.span(what, kind="consumer", parent=own, links=[origin.traceparent]) as span:
             yield replace(origin, traceparent=span.traceparent)
+
+    async def recall(self, agent: str, attempts: Iterable[Attempt]) -> None:
+        """Take back what an agent works on and should not; the first time that it was told may have got lost."""
+        for project, task, attempt in attempts:
+            with suppress(AggregateNotFound):
+                execution = await self.executions.get(project)
+                state = execution.tasks.get(task)
+                if state and state.status is Status.RUNNING and (state.attempt, state.agent) == (attempt, agent):
+                    self.vitals.gave(project, [dispatch_of(task, state)])
+                else:
+                    reason = execution.stopping or "it was given up"
+                    await self._publisher.publish_all([withdrawal(project, task, attempt, agent, reason, None)])
+
+    @contextmanager
+    def _owing(self, project: str) -> Iterator[None]:
+        """Note a project of which something may stand in the log that was not carried out."""
+        try:
+            yield
+        except (DomainError, AggregateNotFound):
+            raise  # nothing was recorded
+        except BaseException:
+            self._owed[project] = None
+            raise
+
+    async def pay(self) -> None:
+        """Carry out, for ever, what could not be carried out while the server was away."""
+        while True:
+            await asyncio.sleep(PAY_EVERY)
+            for project in list(self._owed):
+                with suppress(*OUTAGE):
+                    with suppress(AggregateNotFound):  # then nothing was recorded
+                        await self.resume(project)
+                        log.info("project %s goes on after an outage", project)
+                    self._owed.pop(project, None)
 
     async def _latest(self, project: str) -> Origin:
         """The trace lives in the log: what goes on after a restart stays in it."""

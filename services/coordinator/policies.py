@@ -58,11 +58,13 @@ class Policies:
         await self._by_project([one.message for one in due], _aggregate, self._advance)
 
     async def hear_beats(self, batch: list[Incoming]) -> None:
-        """Note signs of life; send again what an agent does not know of."""
+        """Note signs of life; send again what an agent does not know of, and take back what it should not do."""
         for message in batch:
-            missing = self._conductor.vitals.beat(Beat.model_validate(message.ce.data), now())
-            if missing:
+            beat, vitals = Beat.model_validate(message.ce.data), self._conductor.vitals
+            if missing := vitals.beat(beat, now()):
                 await self._conductor.remind(missing)
+            if strange := vitals.strangers(beat):
+                await self._conductor.recall(beat.agent, strange)
 
     async def receive_signal(self, tokens: tuple[str, ...], ce: CloudEvent) -> None:
         """Take a signal from outside; the same one twice is heard once."""

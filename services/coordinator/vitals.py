@@ -19,6 +19,7 @@ class Vitals:
     def __init__(self) -> None:
         self._heard: dict[str, dict[str, datetime]] = {}
         self._given: dict[str, dict[Attempt, tuple[Dispatch, int]]] = defaultdict(dict)
+        self._strange: dict[str, set[Attempt]] = {}
 
     def heard(self, project: str) -> dict[str, datetime]:
         """Return when each task of a project was last spoken of."""
@@ -45,8 +46,18 @@ class Vitals:
         running = {(r.project, r.task, r.attempt) for r in beat.running}
         for project, task, _ in running:
             self._heard.setdefault(project, {})[task] = now
+        return self._missing(beat.agent, running)
+
+    def strangers(self, beat: Beat) -> set[Attempt]:
+        """Return attempts that two beats in a row mention and nobody gave: perhaps they were taken back, unheard."""
+        running = {(r.project, r.task, r.attempt) for r in beat.running} - self._given[beat.agent].keys()
+        before = self._strange.get(beat.agent, set())
+        self._strange[beat.agent] = running
+        return running & before
+
+    def _missing(self, agent: str, running: set[Attempt]) -> list[tuple[str, Dispatch]]:
         missing = []
-        given = self._given[beat.agent]
+        given = self._given[agent]
         for attempt, (dispatch, unseen) in list(given.items()):
             if attempt in running:
                 given[attempt] = dispatch, 0

@@ -305,6 +305,17 @@ def test_capacity_that_comes_while_paused_is_declined() -> None:
     assert world.events[-1].released == ("p.a.1",)
 
 
+def test_capacity_that_is_heard_of_after_the_end_needs_no_answer() -> None:
+    world = World().begin(planned(task("a")))
+    lease = world.lease("p.a.1")
+    world.run()
+    before = world.names()
+
+    world.decide(lambda e: e.take([lease], world.now))
+
+    assert world.names() == before, "the end gave everything back; a claim would live on otherwise"
+
+
 def test_the_same_lease_delivered_twice_is_used_once() -> None:
     world = World().begin(planned(task("a")))
     lease = world.lease("p.a.1")
