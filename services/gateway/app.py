@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from nexus.connection import connect
 from services.gateway import commands, reading, streaming
+from services.gateway.describing import describe
 from services.gateway.measuring import Measured, Traffic
 from services.gateway.problems import install
 from services.gateway.projections import follow
@@ -54,11 +55,13 @@ def create(settings: Settings | None = None) -> FastAPI:
         docs_url=None,  # FastAPI's pages of documentation load from other hosts
         redoc_url=None,
         openapi_url="/openapi.json",
+        generate_unique_id_function=lambda route: route.name,
     )
     for router in (commands.router, reading.router, streaming.router):
         app.include_router(router)
     app.router.routes.extend(_pages(life))
     install(app)
+    describe(app, token=chosen.gateway_token is not None)
     app.add_middleware(Door, checks=checks(chosen))
     app.add_middleware(Measured, traffic=life.traffic)
     return app

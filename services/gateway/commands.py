@@ -19,12 +19,12 @@ from contracts.coordinator import (
 from contracts.outcomes import Outcome
 from contracts.planner import ApprovePlan, CreateProject
 from contracts.resource_manager import DrainAgent
-from services.gateway.models import Created, Done, Problem, Redriven, Signalled
+from services.gateway.models import Created, Done, ProblemDetails, Redriven, Signalled
 from services.gateway.state import Gateway, State
 from shared import telemetry
 
 ANSWERS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": what}
+    status: {"model": ProblemDetails, "description": what}
     for status, what in {
         404: "Nobody knows what the path names.",
         409: "Its state does not allow it.",

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.agents import Running
 from contracts.coordinator import ErrorInfo
-from contracts.outcomes import Problem as InputProblem
+from contracts.outcomes import Problem
 from contracts.resource_manager import Lease
 from contracts.work import Demand, Fields, Plan, ProtocolConfig, Task
 
@@ -30,7 +30,7 @@ class ProblemError(Answer):
     detail: str
 
 
-class Problem(Answer):
+class ProblemDetails(Answer):
     """What went wrong (RFC 9457)."""
 
     type: str = "about:blank"
@@ -174,7 +174,7 @@ class Project(Answer):
     seconds: float
     reason: str
     code: str
-    problems: list[InputProblem]
+    problems: list[Problem]
     degraded: list[str]
     not_undone: list[str]
     tasks: dict[str, TaskState]

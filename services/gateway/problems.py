@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from nexus.client import OutcomeUnknown, PayloadTooLarge, Refused, UnknownProject
-from services.gateway.models import Problem, ProblemError
+from services.gateway.models import ProblemDetails, ProblemError
 from shared.deadletters import NoSuchLetter
 
 MEDIA_TYPE = "application/problem+json"
@@ -53,7 +53,7 @@ def problem(
     command: str | None = None,
 ) -> Response:
     """Return an answer that says what is wrong; `code` is for programs, `detail` for people."""
-    body = Problem(
+    body = ProblemDetails(
         type=f"urn:nexus:problem:{code}" if code else "about:blank",
         title=TITLES.get(status, "Error"),
         status=status,

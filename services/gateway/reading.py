@@ -11,7 +11,7 @@ from services.gateway import models
 from services.gateway.state import Gateway
 from shared.deadletters import DeadLetter, letters
 
-NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": models.Problem, "description": "Nobody knows it."}}
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": models.ProblemDetails, "description": "Nobody knows it."}}
 router = APIRouter(prefix="/v1", tags=["reading"])
 
 SHOWN = 4096
@@ -123,7 +123,7 @@ async def list_alerts(gateway: Gateway) -> list[models.Alert]:
     return [models.Alert.model_validate(one) for one in (await gateway.board()).alerts.values()]
 
 
-@router.get("/metrics/performance", responses={503: {"model": models.Problem}})
+@router.get("/metrics/performance", responses={503: {"model": models.ProblemDetails}})
 async def show_performance(gateway: Gateway) -> models.Performance:
     """Say how the whole system does: projects, tasks, resources, queue, agents, coordination."""
     async with gateway.reads():

@@ -15,7 +15,7 @@ from contracts.base import TOKEN_PATTERN
 from nexus.client import Client
 from nexus.history import Entry, view_of
 from nexus.view import ProjectView
-from services.gateway.models import Problem
+from services.gateway.models import ProblemDetails
 from services.gateway.problems import Busy, problem
 from services.gateway.state import Gateway, State
 
@@ -41,7 +41,7 @@ STREAM: dict[int | str, dict[str, Any]] = {
 }
 GONE: dict[int | str, dict[str, Any]] = {
     204: {"description": "The project has ended and everything was told: do not connect again."},
-    404: {"model": Problem, "description": "Nobody knows the project."},
+    404: {"model": ProblemDetails, "description": "Nobody knows the project."},
 }
 
 

@@ -25,7 +25,7 @@ export async function showProject(node, id, again) {
     }
     again();
   };
-  draw(node, view, () => [head(view, order), facts(view), progress(view), graph(view.tasks, view.plan?.critical_path ?? []), table(view, order), points(view)]);
+  draw(node, view, () => [head(view, order), facts(view), progress(view), graph(view.tasks, view.plan?.critical_path ?? []), table(view, order), points(view, order)]);
 }
 
 function head(view, order) {
@@ -60,7 +60,7 @@ function progress(view) {
 function table(view, order) {
   const tasks = Object.values(view.tasks);
   const rows = tasks.slice(0, ROWS).map((task) => row(task, view, order));
-  const header = el("tr", {}, ["Task", "State", "Agent", "Attempts", "Time", "Waits for"].map((name) => el("th", { scope: "col" }, name)));
+  const header = el("tr", {}, ["Task", "State", "Agent", "Attempts", "Time", "Waits for, or why"].map((name) => el("th", { scope: "col" }, name)));
   return [
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Tasks" }, el("table", {}, el("caption", { class: "unseen" }, `Tasks of ${view.id}`), el("thead", {}, header), el("tbody", {}, rows))),
     tasks.length > ROWS ? el("p", { class: "quiet" }, `… and ${tasks.length - ROWS} more: nexus project show ${view.id}`) : null,
@@ -91,8 +91,17 @@ function said({ kind, name, until }) {
   return `${what[kind] ?? `${words(kind)} ${name}`}${end}`;
 }
 
-function points(view) {
+function points(view, order) {
   const found = Object.values(view.points);
   if (!found.length) return null;
-  return el("p", { class: "facts" }, el("strong", {}, "Sync points"), found.map((point) => el("span", { class: point.status === "reached" ? "good" : point.status === "missed" ? "bad" : "" }, `${point.status === "reached" ? "✓" : point.status === "missed" ? "✕" : "·"} ${point.name}`)));
+  return el("div", { class: "facts" }, el("strong", {}, "Sync points"), found.map((point) => pointOf(point, view, order)));
+}
+
+function pointOf(point, view, order) {
+  const [sign, kind] = { reached: ["✓", "good"], missed: ["✕", "bad"] }[point.status] ?? ["·", ""];
+  // What no task reaches is awaited from outside: a person may say it here.
+  const outside = point.status === "awaited" && !view.ended && point.waiters.length && !point.providers.length;
+  const act = () => order(`signals/${encodeURIComponent(point.name)}`);
+  const button = el("button", { type: "button", "data-key": `signal ${point.name}`, "aria-label": `Send signal ${point.name}`, onclick: act }, "Send");
+  return el("span", { class: kind }, `${sign} ${point.name} `, outside ? button : null);
 }
