@@ -27,7 +27,7 @@ from shared.streams import provision
 __all__ = ["SERVICES", "ServiceFailed", "System", "SystemRunning", "embedded"]
 
 CORE = ("planner", "resource_manager", "coordinator")
-SERVICES = (*CORE, "metrics", "agents")
+SERVICES = (*CORE, "metrics", "gateway", "agents")
 """What a whole system consists of, in processes of their own."""
 INSIDE = (*CORE, "agents")
 """What runs inside a program: nobody asks it over HTTP."""
