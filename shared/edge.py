@@ -15,6 +15,7 @@ from nats.js.errors import NotFoundError
 
 from shared.consumers import Consumer
 from shared.incoming import Incoming
+from shared.loops import end
 from shared.metrics import Meter
 from shared.streams import INBOX
 
@@ -91,8 +92,7 @@ class Edge:
     async def stop(self) -> None:
         """Take nothing more and finish what is in hand."""
         if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
         await self._subscriber.stop()
 
     def trouble(self) -> str:

@@ -21,6 +21,7 @@ from contracts.envelope import Malformed
 from shared.consumers import Consumer
 from shared.delivery import OUTAGE, Settlement, family
 from shared.incoming import Incoming
+from shared.loops import end
 from shared.metrics import Meter
 
 __all__ = ["Handle", "Incoming", "Inflow", "InflowSpec"]
@@ -98,8 +99,7 @@ class Inflow:
         self._wake()
         if self._task:
             await asyncio.wait([self._task], timeout=PATIENCE)
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
 
     async def run(self) -> None:
         """Take messages until `stop`, whatever happens to the server or to the consumer."""

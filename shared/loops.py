@@ -32,12 +32,7 @@ class Loops:
 
     async def stop(self) -> None:
         """End all of them."""
-        left = set(self._tasks)
-        while left:
-            for task in left:
-                task.cancel()
-            # Again and again: before Python 3.12, `wait_for` forgets a cancellation that comes with its result.
-            _, left = await asyncio.wait(left, timeout=AGAIN)
+        await end(*self._tasks)
 
     def trouble(self) -> str:
         """Return which loops are down; empty if none is."""
@@ -58,3 +53,14 @@ class Loops:
                 self._crashes.pop(name, None)
             else:
                 return
+
+
+async def end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks until they are over."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        # Again and again: before Python 3.12, `wait_for` forgets a cancellation that comes with its result.
+        _, left = await asyncio.wait(left, timeout=AGAIN)
+    await asyncio.gather(*tasks, return_exceptions=True)  # what they raised has been said where it was raised
