@@ -7,7 +7,8 @@ from pydantic import ValidationError
 from services.agents.brief import SUPPORTED, ProjectContext, Unsupported
 from services.agents.capacity import capacity, qualities
 from services.agents.domains import choose, domain, in_order
-from services.agents.model import Analysis, Entity, Story
+from services.agents.findings import Analysis, Story
+from services.agents.model import Entity
 
 FILE = "requirements.json"
 """Where the analyst leaves the analysis for the tasks that follow."""

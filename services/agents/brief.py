@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from services.agents.model import Analysis
+from services.agents.findings import Analysis
 
 Client = Literal["web", "mobile", "none"]
 

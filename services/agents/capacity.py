@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from services.agents.brief import Unsupported
-from services.agents.model import Capacity, Quality
+from services.agents.findings import Capacity, Quality
 
 
 class Level(NamedTuple):

@@ -11,7 +11,8 @@ import yaml
 from pydantic import ValidationError
 
 from services.agents.brief import ProjectContext, Unsupported
-from services.agents.model import Attribute, Domain, Entity, Kind
+from services.agents.findings import Domain
+from services.agents.model import Attribute, Entity, Kind
 from services.agents.names import plural, words
 
 FALLBACK = "generic"

@@ -45,6 +45,11 @@ def camel(name: str) -> str:
     return "".join(word.capitalize() for word in name.split("_"))
 
 
+def article(word: str) -> str:
+    """The article that English puts before the word."""
+    return "an" if re.match(r"[aeio]|u(?!ni|s)", word) else "a"
+
+
 def plural(name: str) -> str:
     """The English plural, as far as rules go."""
     if re.search(r"[^aeiou]y$", name):

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from services.agents.model import Analysis, Attribute, Entity, Operation
+from services.agents.findings import Analysis
+from services.agents.model import Attribute, Entity, Operation
 
 Schema = dict[str, Any]
 

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from services.agents.analysis import FILE, analysis_of, load
 from services.agents.brief import ProjectContext, Unsupported
-from services.agents.model import Analysis
+from services.agents.findings import Analysis
 from services.agents.openapi import openapi
 from services.agents.samples import built, hiding, sample, wrong
 from services.agents.wording import FILTERS

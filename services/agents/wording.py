@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from services.agents.model import Analysis, Attribute, Entity
+from services.agents.findings import Analysis
+from services.agents.model import Attribute, Entity
 
 # What a comment, a string, a table, HTML or a template would take for its own.
 HARMLESS = str.maketrans({ord("\\"): "/", ord('"'): "'", ord("|"): "/", ord("<"): "‹", ord(">"): "›", ord("`"): "'",
@@ -35,6 +36,11 @@ def sql(value: object) -> str:
 def flat(text: str, limit: int = 90) -> str:
     """What a person wrote, on one line, harmless wherever it stands."""
     return " ".join(text.translate(HARMLESS).replace("*/", "* /").split())[:limit].strip()
+
+
+def sentence(text: str) -> str:
+    """With a capital letter in front, and the others as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def used(text: str, *names: str) -> str:
@@ -65,6 +71,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "literal": repr,
     "pretty": pretty,
     "quoted": quoted,
+    "sentence": sentence,
     "sql": sql,
     "used": used,
 }
