@@ -18,7 +18,6 @@ from contracts.envelope import CloudEvent
 from nexus.client import OutcomeUnknown
 from shared.eventlog import EventLog
 from shared.publisher import Publisher
-from shared.streams import INBOX
 from tests.chaos.audit import audit
 from tests.chaos.past import Past
 from tests.chaos.stage import Stage, stage
@@ -74,11 +73,11 @@ class Campaign:
         """See a project through, from its creation to its end."""
         await asyncio.sleep(wish.at)
         await self.order(wish.project, wish.request, wish.id)
-        await self._until(wish.project, lambda facts: "execution_started" in facts)
+        await self.until(wish.project, lambda facts: "execution_started" in facts)
         for number, step in enumerate(wish.steps):
             await asyncio.sleep(step.after)
             await self._take(wish, step, f"{wish.id}-{number}")
-        await self._until(wish.project, lambda facts: bool(facts & ENDS))
+        await self.until(wish.project, lambda facts: bool(facts & ENDS))
 
     async def order(self, project: str, command: Command, identity: str) -> None:
         """Have a command stored, and go away: nobody waits for its outcome. Some are sent twice."""
@@ -112,7 +111,8 @@ class Campaign:
                 await publish()
                 return
 
-    async def _until(self, project: str, condition: Callable[[set[str]], bool]) -> None:
+    async def until(self, project: str, condition: Callable[[set[str]], bool]) -> None:
+        """Wait until what the coordinator has stated about a project is so."""
         async with self._moved:
             await self._moved.wait_for(lambda: condition(self._heard.get(project, set())))
 
@@ -149,7 +149,7 @@ async def run(
         for task in [*late, *helpers]:
             task.cancel()
         await asyncio.gather(*late, *helpers, return_exceptions=True)
-        await _rest(here)
+        await here.rest()
         report.problems += await audit(here, everything, campaign.acknowledged)
         report.projects, report.looks = len(everything), vigil.looks
         report.tasks = len((await Past.read(EventLog(here.client.nc, "client"))).dispatched())
@@ -160,15 +160,3 @@ async def run(
 async def _later(seconds: float, step: Coroutine[Any, Any, None]) -> None:
     await asyncio.sleep(seconds)
     await step
-
-
-async def _rest(here: Stage) -> None:
-    """Wait until nothing is said any more."""
-    end, calm = 0, 0
-    for _ in range(60):
-        await asyncio.sleep(0.5)
-        last, inbox = await here.client.end(), await here.client.nc.jetstream().stream_info(INBOX)
-        calm = calm + 1 if last == end and not inbox.state.messages else 0
-        if calm > 3:
-            return
-        end = last

@@ -1,7 +1,7 @@
 """The whole system as real processes on an empty folder, and what a test may do to it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from nexus.connection import connect
 from nexus.server import EmbeddedServer
 from nexus.supervisor import Supervisor
 from shared.settings import Settings
-from shared.streams import provision
+from shared.streams import INBOX, provision
 from tests.chaos.agents import make_diary
 
 SERVICES = {
@@ -61,14 +61,25 @@ class Stage:
         """Wait until everything is back."""
         await self.supervisor.ready()
 
+    async def rest(self) -> None:
+        """Wait until nothing is said any more, and the inbox is empty; give up after half a minute."""
+        end, calm = 0, 0
+        for _ in range(60):
+            await asyncio.sleep(0.5)
+            last, inbox = await self.client.end(), await self.client.nc.jetstream().stream_info(INBOX)
+            calm = calm + 1 if last == end and not inbox.state.messages else 0
+            if calm >= 2:
+                return
+            end = last
+
     def pid(self, name: str) -> int:
         """Return the process of a service; 0 while it is down."""
         return self.supervisor.processes[name].pid
 
 
 @asynccontextmanager
-async def stage(data: Path, sync: str = "always") -> AsyncIterator[Stage]:
-    """Start the system; everything ends with the block."""
+async def stage(data: Path, sync: str = "always", services: Mapping[str, str] = SERVICES) -> AsyncIterator[Stage]:
+    """Start the system; everything ends with the block. `services`: name to factory."""
     settings = chaos_settings(data, sync)
     server = EmbeddedServer.of(settings)
     supervisor = Supervisor(settings, data / "logs")
@@ -79,7 +90,7 @@ async def stage(data: Path, sync: str = "always") -> AsyncIterator[Stage]:
         await provision(nc)
         await make_diary(nc)
         supervisor.apply(settings)
-        await supervisor.start(SERVICES)
+        await supervisor.start(services)
         async with Client(nc=nc, settings=settings, actor="chaos") as client:
             yield Stage(server, supervisor, settings, client)
         await nc.close()
