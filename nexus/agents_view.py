@@ -10,6 +10,7 @@ from contracts import resource_manager
 from contracts.agents import Beat, Running
 from contracts.base import Event
 
+PRESENT = ("ready", "busy", "draining")
 MISSED = 3  # beats after which an agent counts as lost
 
 
@@ -39,15 +40,19 @@ class AgentsView:
     """All agents."""
 
     agents: dict[str, AgentView] = field(default_factory=dict)
+    drained: set[str] = field(default_factory=set)
+    """Agents that were sent home, whatever they say themselves."""
 
     def apply(self, event: Event) -> None:
         """Let a fact of the resource manager take effect."""
         match event:
             case resource_manager.AgentJoined():
                 agent = self._agent(event.agent)
+                self.drained.discard(event.agent)
                 agent.status, agent.instance, agent.joined_at = "ready", event.instance, event.at
                 agent.capabilities, agent.slots, agent.interval = event.capabilities, event.slots, event.beat
             case resource_manager.AgentDrained():
+                self.drained.add(event.agent)
                 self._agent(event.agent).status = "draining"
             case resource_manager.AgentLost():
                 self._agent(event.agent).status = "lost"
@@ -65,10 +70,16 @@ class AgentsView:
             agent.status, agent.running = "left", ()
         elif now - at > timedelta(seconds=MISSED * beat.interval):
             agent.status = "lost" if agent.status == "lost" else "silent"
-        elif beat.draining:
+        elif beat.draining or beat.agent in self.drained:
             agent.status = "draining"
-        elif agent.status != "draining":
+        else:
             agent.status = "busy" if beat.running else "ready"
+
+    def miss(self) -> None:
+        """Count those of whom there is no sign of life at all as silent."""
+        for agent in self.agents.values():
+            if agent.last_seen is None and agent.status in PRESENT:
+                agent.status = "silent"
 
     def _agent(self, name: str) -> AgentView:
         return self.agents.setdefault(name, AgentView(name))

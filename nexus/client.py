@@ -263,6 +263,7 @@ class Client:
                 except (ValidationError, ValueError, AttributeError):
                     continue  # somebody's beat that says nothing
                 found.hear(logged.subject.rpartition(".")[2], beat, at, now)
+        found.miss()
         return sorted(found.agents.values(), key=lambda agent: agent.name)
 
     async def events(
@@ -280,6 +281,22 @@ class Client:
             entry = Entry(logged)
             if name in (None, entry.name) and service in (None, entry.service):
                 yield entry
+
+    async def past(
+        self,
+        *,
+        project: str | None = None,
+        service: str | None = None,
+        name: str | None = None,
+        after: int = 0,
+        until: int | None = None,
+    ) -> AsyncIterator[Entry]:
+        """Yield the events that there are now, and end."""
+        until = until if until is not None else await self.end()
+        async for portion in self._log.replay(_filters(project, service, name), after=after, until=until):
+            for entry in map(Entry, portion):
+                if name in (None, entry.name) and service in (None, entry.service):
+                    yield entry
 
     def follow(self, project: str, after: int = 0) -> AsyncIterator[Entry]:
         """Yield everything that happened in a project, and then whatever happens."""

@@ -151,10 +151,8 @@ class Office:
         found, end = self._overview, await self.client.end()
         async with self._folding:
             if end > found.position:
-                async for entry in self.client.events(after=found.position):
+                async for entry in self.client.past(after=found.position, until=end):
                     found.apply(entry.logged.key, entry.event, entry.sequence)
-                    if found.position >= end:
-                        break
         return found
 
     async def active_projects(self) -> dict[str, Any]:

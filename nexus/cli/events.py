@@ -24,18 +24,14 @@ def tail(
 
     async def follow() -> None:
         async with session.reading() as client:
-            end = await client.end() if until_end else None
-            start = 0 if until_end and after is None else after
-            if end is not None and end <= (start or 0):
-                return
-            async for entry in client.events(project=project, service=service, name=name, after=start):
-                if end is not None and entry.sequence > end:
-                    return
+            if until_end:
+                found = client.past(project=project, service=service, name=name, after=after or 0)
+            else:
+                found = client.events(project=project, service=service, name=name, after=after)
+            async for entry in found:
                 if as_json:
                     output.emit(entry.as_dict())
                 else:
                     print(line(entry), flush=True)
-                if entry.sequence == end:
-                    return
 
     session.go(follow())
