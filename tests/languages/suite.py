@@ -1,11 +1,16 @@
 """What a program of any language has to show, whether as client, as agent, or as both."""
 
+import asyncio
 from collections.abc import Sequence
+from time import monotonic
 
 from nexus.embedded import System
 from nexus.history import Entry
 from tests.languages.program import Line, Program, running
 from tests.languages.witness import Witness, facts
+
+LONG = 4.0
+"""Seconds of a task that is withdrawn halfway."""
 
 
 async def does_it_all(command: Sequence[str], system: System, witness: Witness, agent: str, language: str) -> None:
@@ -26,10 +31,11 @@ async def drops_what_it_has_and_what_is_withdrawn(command: Sequence[str], system
     """As an agent it begins an assignment once, gives it up when it is withdrawn, and says no more about it."""
     async with running(command, system, "agent") as program:
         await witness.beat(lambda kind, _: kind == "hello")
-        long = {"id": "long", "capability": "writing", "input": {"text": "never", "seconds": 60}}
+        long = {"id": "long", "capability": "writing", "input": {"text": "never", "seconds": LONG}}
         project = (await witness.client.create_project(title="Long", tasks=[long])).result["project"]
         attempt = f"{project}.long.1"
         assert await program.line("taken") == {"taken": attempt}
+        taken = monotonic()
 
         await witness.tell_again()
         assert await program.line("dropped") == {"dropped": attempt}
@@ -37,6 +43,7 @@ async def drops_what_it_has_and_what_is_withdrawn(command: Sequence[str], system
 
         await witness.client.cancel(project, "enough")
         assert await program.line("withdrawn") == {"withdrawn": attempt}
+        await asyncio.sleep(taken + LONG + 0.3 - monotonic())  # by now it would be done
         await program.stop()
 
     last = await witness.beat(lambda kind, _: kind == "bye")
