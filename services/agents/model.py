@@ -16,6 +16,15 @@ Verb = Literal["list", "get", "create", "change", "remove"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Value = str | int | float | bool | None
 
+ANY = re.compile("")
+NUMBERS = {"integer": (int,), "money": (int,), "number": (int, float), "reference": (int,)}
+PATTERNS = {
+    "date": re.compile(r"^\d{4}-\d{2}-\d{2}$"),
+    "timestamp": re.compile(r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(Z|[+-]\d{2}:\d{2})$"),
+    "email": re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$"),
+    "url": re.compile(r"^https?://[^\s]+$"),
+}
+
 
 class Part(BaseModel):
     """A frozen piece of an analysis; an unknown key is a mistake and is refused."""
@@ -56,8 +65,23 @@ class Attribute(Part):
             raise ValueError(f"{self.name}: a choice is letters, digits, spaces, _ and -, 30 at most")
         if self.unique and (self.type in {"boolean", "choice"} or (self.max_length or 4) < 4):
             raise ValueError(f"{self.name}: too few values for a unique field")
+        for value in (self.default, self.example):
+            if value is not None and not self._fits(value):
+                raise ValueError(f"{self.name}: {value!r} is no {self.type}")
+        low, high = self.bounds
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"{self.name}: nothing is at least {low} and at most {high}")
         check_column(self.column)
         return self
+
+    def _fits(self, value: Value) -> bool:
+        if self.type == "boolean":
+            return isinstance(value, bool)
+        if self.type in NUMBERS:
+            return isinstance(value, NUMBERS[self.type]) and not isinstance(value, bool)
+        if self.type == "choice":
+            return value in self.choices
+        return isinstance(value, str) and bool(PATTERNS.get(self.type, ANY).search(value))
 
     @property
     def column(self) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from services.agents.model import Attribute, Entity, Value
-from services.agents.wording import quoted
+from services.agents.wording import flat, quoted
 
 BY_TYPE: dict[str, Value] = {
     "text": "Something",
@@ -66,7 +66,9 @@ def built(attribute: Attribute) -> str:
     if attribute.unique and attribute.type in DISTINCT:
         low, high = attribute.bounds
         span = 10_000 if high is None else high - (low or 0) + 1
-        return DISTINCT[attribute.type].format(value=value, longest=attribute.longest, low=low or 0, span=span)
+        return DISTINCT[attribute.type].format(
+            value=flat(str(value)), longest=attribute.longest, low=low or 0, span=span
+        )
     return quoted(value) if isinstance(value, str) else repr(value)
 
 

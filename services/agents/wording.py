@@ -35,7 +35,8 @@ def sql(value: object) -> str:
 
 def flat(text: str, limit: int = 90) -> str:
     """What a person wrote, on one line, harmless wherever it stands."""
-    return " ".join(text.translate(HARMLESS).replace("*/", "* /").split())[:limit].strip()
+    words = " ".join(text.translate(HARMLESS).replace("*/", "* /").split())
+    return "".join(character for character in words if character.isprintable())[:limit].strip()
 
 
 def sentence(text: str) -> str:

@@ -159,7 +159,7 @@ def test_tests_that_hang_are_stopped(tmp_path: Path) -> None:
 
     report = run_tests(tmp_path, timeout=1.0)
 
-    assert not report.ok
+    assert (report.passed, report.failed) == (0, 1)
     assert "longer than 1 s" in report.output
 
 
@@ -182,6 +182,9 @@ def test_no_tests_or_broken_ones_are_no_success(tmp_path: Path) -> None:
 
     tiny_project(tmp_path, "this is no Python")
     assert run_tests(tmp_path).failed > 0
+
+    tiny_project(tmp_path, "import pytest\ndef test_it(): pytest.skip('not today')\n")
+    assert not run_tests(tmp_path).ok
 
 
 def test_our_environment_does_not_decide_about_their_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,8 +277,13 @@ def test_the_load_decides_about_workers_pools_and_indexes() -> None:
 @example(title="'); DROP TABLE users; --", description="</script><b>|a|b|\n# heading\n```")
 @example(title="", description="")
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_no_title_or_description_breaks_a_file(title: str, description: str) -> None:
-    files = whole(ProjectContext(project="p-1", title=title, description=description))
+def test_nothing_that_a_person_writes_breaks_a_file(title: str, description: str) -> None:
+    entity = {"description": description, "fields": {"name": {"type": "text", "unique": True, "example": description}}}
+    request = ProjectContext(
+        project="p-1", title=title, description=description, requirements={"entities": {"thing": entity}}
+    )
+
+    files = whole(request)
 
     for path, text in files.items():
         match path.rpartition(".")[2]:
@@ -294,7 +302,7 @@ def test_no_title_or_description_breaks_a_file(title: str, description: str) -> 
 
 @pytest.mark.parametrize(
     "name",
-    ["../outside", "/etc/passwd", "a/../../b", "", ".", "a\\..\\b", "C:/x", "a\0b"],
+    ["../outside", "/etc/passwd", "a/../../b", "a/../b", "", ".", "a\\..\\b", "C:/x", "a\0b"],
 )
 def test_nothing_is_written_outside_the_folder(name: str, tmp_path: Path) -> None:
     with pytest.raises(UnsafePath):
@@ -410,6 +418,9 @@ def test_a_broken_requirements_file_is_refused_by_name(tmp_path: Path) -> None:
         ({"requirements": {"entities": {"book": {"title": "varchar"}}}}, "'varchar' is no type"),
         ({"requirements": {"entities": {"book": "title"}}}, "fields as a mapping"),
         ({"requirements": {"entities": {"book": {"a": "page_"}}}}, "is no type"),
+        ({"requirements": {"entities": {"book": {"a": {"type": "integer", "default": "x"}}}}}, "'x' is no integer"),
+        ({"requirements": {"entities": {"book": {"a": {"type": "date", "example": "x"}}}}}, "'x' is no date"),
+        ({"requirements": {"entities": {"book": {"a": {"type": "integer", "minimum": 2, "maximum": 1}}}}}, "at most 1"),
         ({"requirements": {"entities": {"hen": {"egg": "egg"}, "egg": {"hen": "hen"}}}}, "in a circle"),
         ({"requirements": {"entities": [f"thing{n}" for n in range(41)]}}, "at most 40"),
         ({"type": "mobile_app", "requirements": {"platforms": ["symbian"]}}, "known are ios, android"),
