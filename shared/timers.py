@@ -3,10 +3,12 @@
 A timer is a promise to look again no later than that; arming twice, or arming again after a restart, is harmless.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
+from weakref import WeakValueDictionary
 
 from nats.aio.client import Client
 
@@ -34,6 +36,8 @@ class Timers:
     def __init__(self, nc: Client, publisher: Publisher, service: str) -> None:
         self._nc, self._publisher, self._service = nc, publisher, service
         self._armed: dict[str, datetime] = {}
+        """Until they are heard of, or disarmed."""
+        self._arming: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def arm(self, key: str, at: datetime, *, project: str | None = None, traceparent: str | None = None) -> bool:
         """Wake up for `key` at `at`, or earlier if that was asked for already; return whether it had to be said."""
@@ -41,14 +45,16 @@ class Timers:
             raise ValueError(f"{key!r} is no token of a subject: letters, digits, _ and - only")
         if at.tzinfo is None:
             raise ValueError(f"{at} says no time zone")  # the server would refuse it (10189)
-        armed = self._armed.get(key)
-        if armed is not None and datetime.now(UTC) < armed <= at:
-            return False
-        await self._publisher.store(
-            f"nexus.timers.{self._service}.{key}", *self._schedule(key, at, project, traceparent)
-        )
-        self._armed[key] = at
-        return True
+        async with self._arming.setdefault(key, asyncio.Lock()):  # what is said last counts, so one after the other
+            armed, now = self._armed.get(key), datetime.now(UTC)
+            if armed is not None and now < armed <= at:
+                return False
+            if armed is not None and armed <= now:
+                at = min(at, now)  # not heard of yet: this schedule takes its place and must not put it off
+            subject = f"nexus.timers.{self._service}.{key}"
+            await self._publisher.store(subject, *self._schedule(key, at, project, traceparent))
+            self._armed[key] = at
+            return True
 
     async def disarm(self, key: str) -> None:
         """Forget the timer of `key`."""

@@ -9,6 +9,7 @@ from contracts.planner import ProjectPlanned
 from nexus.history import Entry, view_of
 from nexus.view import ProjectView
 from services.coordinator.domain import Execution
+from services.metrics.domain import Alert
 from services.metrics.performance import Performance
 from services.planner.domain import Project
 from services.resource_manager.domain import Pool
@@ -27,6 +28,7 @@ class Past:
     pool: Pool = field(default_factory=lambda: Pool("default"))
     projects: dict[str, Project] = field(default_factory=dict)
     executions: dict[str, Execution] = field(default_factory=dict)
+    alerts: dict[str, Alert] = field(default_factory=dict)
     performance: Performance = field(default_factory=Performance)
     planned: dict[str, ProjectPlanned] = field(default_factory=dict)
     position: int = 0
@@ -61,6 +63,8 @@ class Past:
                 return self.projects.setdefault(key, Project(key))
             case "coordinator.execution":
                 return self.executions.setdefault(key, Execution(key))
+            case "metrics.alert":
+                return self.alerts.setdefault(key, Alert(key))
             case "resource_manager.pool":
                 return self.pool
         return None

@@ -51,6 +51,7 @@ class Stage:
         `away`: seconds until the nats-server is started again; the supervisor starts services by itself.
         """
         if victim != NATS:
+            self.supervisor.processes[victim].deaths = 0  # it is not to be blamed: no back-off
             return bool(await self.supervisor.kill(victim))
         await self.server.kill()
         await asyncio.sleep(away)

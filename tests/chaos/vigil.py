@@ -17,8 +17,8 @@ from shared.mapper import EventMapper
 from shared.streams import TIMERS
 
 EVERY = 1.0
-GRACE = 25.0
-"""Seconds for a service that was killed again and again to come back and do what is due."""
+GRACE = 15.0
+"""Seconds for services and server that are killed again and again to come back and do what is due."""
 
 
 class Vigil:

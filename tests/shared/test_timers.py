@@ -172,3 +172,37 @@ async def test_a_key_is_one_token(bell: Bell, key: str) -> None:
 async def test_a_time_without_its_zone_is_refused(bell: Bell) -> None:
     with pytest.raises(ValueError, match="time zone"):
         await bell.timers.arm("p", datetime.now())  # noqa: DTZ005
+
+
+class Desk(Publisher):
+    """Takes schedules as slowly as a test wants, and keeps the last one, as the stream does."""
+
+    def __init__(self) -> None:
+        self.at = datetime.min.replace(tzinfo=UTC)
+        self.pauses = [0.0]
+
+    async def store(self, subject: str, payload: bytes, headers: dict[str, str]) -> int:  # noqa: ARG002
+        await asyncio.sleep(self.pauses.pop(0) if self.pauses else 0)
+        self.at = datetime.fromisoformat(headers["Nats-Schedule"].removeprefix("@at "))
+        return 1
+
+
+async def test_a_timer_that_is_overdue_and_unheard_is_not_put_off(nc: Client) -> None:
+    desk = Desk()
+    timers = Timers(nc, desk, "coordinator")
+    await timers.arm("p", soon(0.01))
+    await asyncio.sleep(0.02)  # the server is about to ring: another schedule would take its place
+
+    await timers.arm("p", soon(60))
+
+    assert desk.at <= datetime.now(UTC)
+
+
+async def test_two_timers_of_a_key_at_once_leave_the_earlier_one(nc: Client) -> None:
+    desk = Desk()
+    timers = Timers(nc, desk, "coordinator")
+    desk.pauses = [0.02, 0.05]  # the later one would be stored last
+
+    await asyncio.gather(timers.arm("p", soon(10)), timers.arm("p", soon(60)))
+
+    assert desk.at < soon(11)
