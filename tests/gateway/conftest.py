@@ -38,7 +38,7 @@ async def worker(system: System) -> AsyncIterator[Agent]:
             raise TaskFailed("it fell down", code="fell", retryable=False)
         return {"attempt": job.attempt}
 
-    async with AgentHost([agent], settings=system.settings, beat=0.2, grace=0.2):
+    async with AgentHost([agent], settings=system.settings, grace=0.2):
         yield agent
 
 

@@ -62,7 +62,7 @@ async def test_a_refusal_says_what_the_service_said(http: AsyncClient, worker: A
     ("body", "kind", "status", "code"),
     [
         (b'{"title": ', "application/json", 400, "malformed"),
-        (b"\xff\xfe", "application/json", 400, ""),
+        (b"\xff\xfe", "application/json", 400, "malformed"),
         (b"title=Shop", "application/x-www-form-urlencoded", 415, "not_json"),
         (b"[1]", "application/json", 422, "invalid"),
         (b"", "application/json", 422, "invalid"),

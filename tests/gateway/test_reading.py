@@ -7,6 +7,7 @@ from httpx import AsyncClient
 
 from nexus.agent import Agent
 from nexus.embedded import System, embedded
+from nexus.server import EmbeddedServer
 from nexus.view import ProjectView
 from services.gateway import models
 from shared.settings import Settings
@@ -115,17 +116,31 @@ async def test_health_and_measurements_are_at_the_root(http: AsyncClient) -> Non
     assert "nosuch" not in page
 
 
-async def test_without_the_server_it_says_so_and_comes_back(system: System, serving: Serving) -> None:
-    async with serving(system.settings.model_copy(update={"agent_beat": 1})) as http:
-        await system.host.close()
-        ready = await http.get("/readyz")
-        assert ready.status_code == 200  # the services are gone, what they said is not
-        assert (await http.get("/v1/projects")).status_code == 200
-        late = await http.post("/v1/projects", json={"title": "Nobody hears it"}, timeout=20)
+@pytest.mark.slow
+async def test_a_command_that_nobody_hears_is_answered_with_how_to_ask_again(http: AsyncClient, system: System) -> None:
+    await system.host.close()
 
-        found = problem(late, 504, "outcome_unknown")
-        assert "is stored" in found["detail"]
-        assert found["command"] in found["detail"]
+    found = problem(await http.post("/v1/projects", json={"title": "Nobody hears it"}), 504, "outcome_unknown")
+
+    assert "is stored" in found["detail"]
+    assert found["command"] in found["detail"]
+
+
+async def test_while_the_server_is_away_it_says_so(http: AsyncClient, server: EmbeddedServer) -> None:
+    assert (await http.get("/readyz")).status_code == 200
+
+    await server.kill()
+    async with asyncio.timeout(10):
+        while (ready := await http.get("/readyz")).status_code == 200:
+            await asyncio.sleep(0.1)
+    assert "nats-server" in ready.json()["problems"]["connection"]
+    assert (await http.get("/healthz")).status_code == 200
+    assert (await http.get("/v1/projects")).status_code == 200  # what it knows it says
+
+    await server.start()
+    async with asyncio.timeout(20):
+        while (await http.get("/readyz")).status_code != 200:
+            await asyncio.sleep(0.1)
 
 
 def test_the_api_tells_everything_that_the_view_tells() -> None:

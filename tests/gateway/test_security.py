@@ -27,7 +27,7 @@ def outside(base: str = "http://127.0.0.1:8000", **fields: Any) -> AsyncClient:
 @pytest.mark.parametrize("header", [None, "Bearer wrong", "Bearer ", "Basic b3Blbi1zZXNhbWU=", TOKEN, "Bearer öffne"])
 async def test_without_the_token_nobody_gets_in(path: str, header: str | None) -> None:
     async with outside(gateway_token=TOKEN) as http:
-        headers = {"Authorization": header.encode()} if header else {}
+        headers = {b"Authorization": header.encode()} if header else {}
         answer = await http.get(path, headers=headers)
 
     problem(answer, 401, "unauthorized")
