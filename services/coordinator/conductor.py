@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
@@ -16,17 +16,15 @@ from services.coordinator.domain import Execution
 from services.coordinator.domain.clocks import task_wakeups, wakeups
 from services.coordinator.domain.state import Status, TaskState
 from services.coordinator.vitals import Attempt, Vitals
-from shared import telemetry
 from shared.delivery import OUTAGE
 from shared.domain import DomainError
+from shared.lineage import Lineage
 from shared.publisher import Publisher
 from shared.records import Log
 from shared.repository import AggregateNotFound, Change, Origin, Repository
 from shared.timers import Timers
 
 R = TypeVar("R")
-TRACE_ID = len("00-") + 32
-"""Characters of a traceparent that say which trace it is (W3C)."""
 STEPS = 1000
 """Most facts in a row that time alone may lead to; more means that two of them chase each other."""
 PAY_EVERY = 1.0
@@ -57,6 +55,7 @@ class Conductor:
     def __init__(self, executions: Repository[Execution], log: Log, publisher: Publisher, timers: Timers) -> None:
         self.executions, self.vitals = executions, Vitals()
         self._log, self._publisher, self._timers = log, publisher, timers
+        self.lineage = Lineage(log, "planner")
         self._owed: dict[str, None] = {}
 
     async def act(
@@ -115,16 +114,6 @@ class Conductor:
                 await self._publisher.publish_all([assignment(execution, dispatch, origin.traceparent)])
             else:
                 self.vitals.took_back(project, dispatch.agent, dispatch.task, dispatch.attempt)
-
-    @asynccontextmanager
-    async def in_trace_of(self, project: str, origin: Origin, what: str) -> AsyncIterator[Origin]:
-        """What happens to a project belongs to its trace; whoever asked for it from another one is linked."""
-        own = (await self._latest(project)).traceparent  # carried on also while nothing is traced here
-        if own is None or (origin.traceparent or "")[:TRACE_ID] == own[:TRACE_ID]:
-            yield origin
-            return
-        with telemetry.span(what, kind="consumer", parent=own, links=[origin.traceparent]) as span:
-            yield replace(origin, traceparent=span.traceparent)
 
     async def recall(self, agent: str, attempts: Iterable[Attempt]) -> None:
         """Take back what an agent works on and should not; the first time that it was told may have got lost."""

@@ -95,12 +95,13 @@ class Handlers:
             except AggregateNotFound as error:
                 raise UnknownDefinition(f"there is no protocol {cmd.protocol}") from error
         planned = await self._policies.planned(cmd.project)
-        sequence = await self._policies.begin(cmd.project, planned, config, cmd.protocol or "", origin)
+        async with self._conductor.lineage.join(cmd.project, origin, "obey command") as own:
+            sequence = await self._policies.begin(cmd.project, planned, config, cmd.protocol or "", own)
         return Accepted(sequence, {"project": cmd.project})
 
     async def _act(self, project: str, decide: Callable[[Execution], Any], origin: Origin) -> Accepted:
         try:
-            async with self._conductor.in_trace_of(project, origin, "obey command") as own:
+            async with self._conductor.lineage.join(project, origin, "obey command") as own:
                 change = await self._conductor.act(project, decide, origin=own)
         except AggregateNotFound as error:
             raise NotStarted(f"project {project} is not being carried out") from error

@@ -71,7 +71,7 @@ class Policies:
         project, name = tokens
         payload = ce.data if isinstance(ce.data, dict) else {"value": ce.data}
         try:
-            async with self._conductor.in_trace_of(project, Origin.of(ce, once=True), "hear signal") as origin:
+            async with self._conductor.lineage.join(project, Origin.of(ce, once=True), "hear signal") as origin:
                 await self._conductor.act(project, lambda e: e.hear(name, payload, ce.source, now()), origin=origin)
         except AggregateNotFound as error:
             raise NotPlanned(f"project {project} is not being carried out") from error
@@ -104,7 +104,8 @@ class Policies:
         event = self._mapper.to_event(batch[-1].logged)
         planned = event if isinstance(event, ProjectPlanned) else await self.planned(project)
         if planned.approved:
-            await self.begin(project, planned, None, "", origin)
+            async with self._conductor.lineage.join(project, origin, "start project") as own:
+                await self.begin(project, planned, None, "", own)
 
     async def _use_capacity(self, project: str, batch: list[Incoming], origin: Origin) -> None:
         for message in batch:

@@ -12,6 +12,7 @@ from services.planner.planning import Rules
 from services.planner.policies import DURABLE, FILTER, Policies
 from services.planner.projections import follow
 from shared.inflow import InflowSpec
+from shared.lineage import Lineage
 from shared.repository import Repository
 from shared.service import Parts, Runtime, service
 from shared.settings import Settings
@@ -30,7 +31,7 @@ async def compose(rules: Rules, runtime: Runtime) -> Parts:
     circumstances = Circumstances(runtime.settings.orchestrator.planning, rules, workforce)
     policies = Policies(projects, circumstances, RuleAnalyst(rules.catalog))
     return Parts(
-        commands=Handlers(projects, circumstances).table(),
+        commands=Handlers(projects, Lineage(runtime.log, "planner"), circumstances).table(),
         inflows=[InflowSpec("NEXUS_EVENTS", DURABLE, [FILTER], policies.plan_projects)],
         background={"workforce": workforce.run},
         probes={"workforce": circumstances.probe},

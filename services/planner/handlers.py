@@ -21,6 +21,7 @@ from services.planner.findings import Finding, Refused, refuse
 from services.planner.naming import LENGTHS, project_id, title_of
 from services.planner.planning import check
 from shared.domain import DomainError, NotYet
+from shared.lineage import Lineage
 from shared.outcomes import Accepted
 from shared.repository import AggregateNotFound, Origin, Repository
 from shared.service import Handler
@@ -62,8 +63,8 @@ class Patience:
 class Handlers:
     """The planner's commands."""
 
-    def __init__(self, projects: Repository[Project], circumstances: Circumstances) -> None:
-        self._projects, self._circumstances = projects, circumstances
+    def __init__(self, projects: Repository[Project], lineage: Lineage, circumstances: Circumstances) -> None:
+        self._projects, self._lineage, self._circumstances = projects, lineage, circumstances
         self._patience = Patience(circumstances.settings.capability_wait)
 
     def table(self) -> Mapping[type[Command], Handler]:
@@ -87,9 +88,10 @@ class Handlers:
 
     async def approve_plan(self, cmd: ApprovePlan, origin: Origin) -> Accepted:
         """Let a planned project begin."""
-        origin = replace(origin, correlationid=cmd.project)
         try:
-            change = await self._projects.change(cmd.project, lambda p: p.approve(now()), origin=origin)
+            mine = replace(origin, correlationid=cmd.project)
+            async with self._lineage.join(cmd.project, mine, "approve plan") as own:
+                change = await self._projects.change(cmd.project, lambda p: p.approve(now()), origin=own)
         except AggregateNotFound:
             kind = UnknownProject if self._patience.over(origin.once or "") else ProjectNotFound
             raise kind(f"there is no project {cmd.project}") from None

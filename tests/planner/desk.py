@@ -19,6 +19,7 @@ from services.planner.handlers import Handlers
 from services.planner.policies import Policies
 from services.planner.projections import Workforce, follow
 from shared.incoming import Incoming
+from shared.lineage import Lineage
 from shared.mapper import EventMapper, Origin
 from shared.memory import MemoryLog, MemorySnapshots
 from shared.outcomes import Accepted
@@ -75,7 +76,7 @@ def desk(config: dict[str, Any] | None = None, log: MemoryLog | None = None) -> 
     known = follow(log, MemorySnapshots())
     known._live.set()
     circumstances = Circumstances(settings.orchestrator.planning, rules_of(settings), known)
-    return Desk(log, known, circumstances, Handlers(Repository(log, Project), circumstances))
+    return Desk(log, known, circumstances, Handlers(Repository(log, Project), Lineage(log, "planner"), circumstances))
 
 
 def kinds(events: list[Event]) -> list[type[Event]]:

@@ -41,9 +41,15 @@ async def run_a_project(jaeger: Jaeger, folder: Path) -> tuple[str, list[str]]:
     )
     async with embedded(settings, in_process=False) as system, system.client() as client:
         outcome = await client.create_project(
-            title="traced", description="A blog", type="api_service", tasks=TASKS, protocol={"type": "event_driven"}
+            title="traced",
+            description="A blog",
+            type="api_service",
+            tasks=TASKS,
+            protocol={"type": "event_driven"},
+            start="manual",
         )
         project = str(outcome.result["project"])
+        await client.approve(project)
         await _until_done(client, project, "requirements")
         await system.restart("coordinator")
         await client.signal(project, "approved", {"by": "somebody"})
@@ -87,7 +93,7 @@ async def test_every_service_and_agent_takes_part(jaeger: Jaeger, tmp_path: Path
 
     assert {_service(jaeger, trace, span) for span in spans} >= SERVICES
     assert {"process nexus.tasks.*", "process nexus.results.*.*", "send nexus.results.*.*"} <= names
-    assert "hear signal" in names
+    assert {"approve plan", "hear signal"} <= names
 
 
 def _parent(span: dict[str, Any]) -> str:
