@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 OURS = ("contracts", "nexus", "services", "shared")
+BESIDE = ("deploy", "tests")  # ours too, though not installed
 
 
 @cache

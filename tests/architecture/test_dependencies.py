@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.architecture.reading import OURS, ROOT, imports, modules, tree
+from tests.architecture.reading import BESIDE, OURS, ROOT, imports, modules, tree
 
 # needed without being imported under a name of its own
 UNSEEN = {
@@ -38,7 +38,7 @@ def imported(*folders: str) -> dict[str, str]:
     for module in modules(*folders):
         for name in imports(tree(module)):
             top = name.split(".")[0]
-            if top not in (*OURS, "tests", "") and top not in sys.stdlib_module_names:
+            if top not in (*OURS, *BESIDE, "") and top not in sys.stdlib_module_names:
                 found |= {normal(provider): module for provider in _owners(name, providers.get(top, [top]))}
     return found
 
