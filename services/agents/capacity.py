@@ -53,6 +53,23 @@ def capacity(requirements: Mapping[str, Any]) -> Capacity:
     )
 
 
+ALWAYS = (
+    Quality(
+        id="NF-5",
+        title="Security",
+        measure="passwords are kept as scrypt hashes, tokens as SHA-256 hashes; every route says who may use it",
+        because="there are accounts",
+    ),
+    Quality(
+        id="NF-6",
+        title="Integrity",
+        measure="what must hold is a constraint of the database, and several changes are one transaction",
+        because="programs come and go, data stays",
+    ),
+)
+"""What every application has to be, whatever its load."""
+
+
 def qualities(load: Capacity) -> tuple[Quality, ...]:
     """The non-functional requirements that follow from the load, and those that every application has."""
     level = LEVELS[load.performance_level]
@@ -83,18 +100,7 @@ def qualities(load: Capacity) -> tuple[Quality, ...]:
             measure=f"{load.workers} worker{'s' * (load.workers > 1)} with {load.pool_size} database connections each",
             because=f"{PER_WORKER} requests/s for one worker, and a spare one from 99.9 % availability on",
         ),
-        Quality(
-            id="NF-5",
-            title="Security",
-            measure="passwords are kept as scrypt hashes, tokens as SHA-256 hashes; every route says who may use it",
-            because="there are accounts",
-        ),
-        Quality(
-            id="NF-6",
-            title="Integrity",
-            measure="what must hold is a constraint of the database, and several changes are one transaction",
-            because="programs come and go, data stays",
-        ),
+        *ALWAYS,
     )
 
 
