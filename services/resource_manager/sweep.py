@@ -29,7 +29,7 @@ class Sweep:
         while True:
             pause, began = await self._pause(), time.monotonic()
             await asyncio.sleep(pause)
-            if time.monotonic() - began > pause + 1:  # this process was asleep, or had no time to listen
+            if time.monotonic() - began > 2 * pause + SHORTEST:  # this process was asleep, or had no time to listen
                 self._watch.excuse()
             try:
                 await self._round()

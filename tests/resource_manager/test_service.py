@@ -3,8 +3,9 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from nats.aio.client import Client
@@ -22,11 +23,13 @@ from contracts.resource_manager import (
     LeaseRenewed,
 )
 from nexus.server import EmbeddedServer
+from services.resource_manager.app import create
 from services.resource_manager.domain import Pool
 from services.resource_manager.gauges import Gauges
 from shared.eventlog import EventLog
 from shared.mapper import Origin
 from shared.repository import Repository
+from shared.service import running
 from shared.settings import Settings
 from tests.resource_manager.builders import beat, request
 from tests.resource_manager.stage import BEAT, Stage, holds, now
@@ -77,6 +80,8 @@ async def test_the_trace_of_a_project_goes_on_in_what_is_answered(stage: Stage) 
     origin = Origin(causationid="cause", correlationid="p", traceparent=TRACE)
     await stage.ask("p.a.1", origin=origin)
     await stage.until(lambda pool: pool.queue)
+    await stage.stop()
+    await stage.start()
     await stage.join("ann")
     await stage.until(holds("p.a.1"))
 
@@ -219,7 +224,7 @@ async def test_more_capacity_by_command_is_given_to_those_who_wait(stage: Stage)
     assert pool.queue["p.a.1"].reason == "never:cpu"
 
     outcome = await stage.command("set_capacity", "once", capacity={"cpu": 200})
-    await stage.until(holds("p.a.1"))
+    await stage.until(holds("p.a.1"), seconds=2)
 
     assert (await stage.pool()).capacity.memory == 100, "what is left out stays"
     assert outcome["sequence"] is not None
@@ -301,14 +306,19 @@ async def test_who_was_given_up_by_another_replica_joins_again(stage: Stage) -> 
     await stage.until(holds("p.a.1"))
 
 
-async def test_other_settings_are_stated_at_the_next_start(stage: Stage) -> None:
+async def test_other_settings_count_from_the_next_start_on(stage: Stage) -> None:
+    await stage.join("ann")
+    await stage.ask(request("p.a.1", cpu=120))
+    await stage.until(lambda pool: pool.queue)
     await stage.stop()
-    nexus = stage.settings.nexus.model_copy(update={"max_agents": 33})
+    limits = stage.settings.nexus.resource_limits.model_copy(update={"cpu": 200})
+    nexus = stage.settings.nexus.model_copy(update={"max_agents": 33, "resource_limits": limits})
     stage.settings = stage.settings.model_copy(update={"nexus": nexus})
 
     await stage.start()
 
-    assert (await stage.pool()).capacity.agents == 33
+    pool = await stage.until(holds("p.a.1"), seconds=2)
+    assert pool.capacity.agents == 33
 
 
 async def test_a_restart_of_the_server_kills_nobody(stage: Stage, server: EmbeddedServer) -> None:
@@ -360,3 +370,20 @@ async def test_the_gauges_show_the_pool(stage: Stage) -> None:
     ):
         assert line in page
     assert (await stage.facts(CapacityQueued))[0].queued[0].request.id == "p.c.1"
+
+
+async def test_the_gauges_are_there_from_the_start(settings: Settings) -> None:
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    async with running(create, settings) as app:
+        await dict(app.routes)["/metrics"]({"type": "http", "method": "GET", "headers": []}, receive, send)
+
+    page = b"".join(message.get("body", b"") for message in sent).decode()
+    assert 'nexus_pool_capacity{resource="cpu"} 100.0' in page
+    assert 'nexus_pool_held{resource="cpu"} 0.0' in page
