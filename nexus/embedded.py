@@ -29,11 +29,14 @@ __all__ = ["SERVICES", "ServiceFailed", "System", "SystemRunning", "embedded"]
 CORE = ("planner", "resource_manager", "coordinator")
 SERVICES = (*CORE, "metrics", "gateway", "agents")
 """What a whole system consists of, in processes of their own."""
-INSIDE = (*CORE, "agents")
-"""What runs inside a program: nobody asks it over HTTP."""
+WORKING = (*CORE, "agents")
+"""What carries a project out; enough inside a program, where nobody asks over HTTP."""
 PAUSE = 0.2
 GRACE = 5.0
 """Seconds that agents inside a program have to finish what is in hand when it ends."""
+
+
+log = logging.getLogger(__name__)
 
 
 class Host(Protocol):
@@ -137,7 +140,7 @@ async def embedded(
     chosen = settings or Settings.load()
     if data is not None:
         chosen = chosen.model_copy(update={"data": Path(data)})
-    names = tuple(services) if services is not None else INSIDE if in_process else SERVICES
+    names = tuple(services) if services is not None else WORKING if in_process else SERVICES
     folder = SystemFolder(chosen.data)
     async with AsyncExitStack() as stack:
         lock = await folder.claim()
@@ -180,8 +183,12 @@ async def _keep(server: EmbeddedServer) -> None:
     while True:
         await server.wait()
         await asyncio.sleep(PAUSE)
-        await server.kill()  # what is left of the one that died
-        await server.start()
+        try:
+            await server.kill()  # what is left of the one that died
+            await server.start()
+        except RuntimeError as error:
+            log.error("the nats-server died and does not start again: %s", error)
+            await asyncio.sleep(PAUSE * 5)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

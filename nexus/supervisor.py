@@ -173,10 +173,25 @@ class Supervisor:
                 process.pid = news["pid"]
                 process.started.set()
                 continue
-            process.pid, process.ready = 0, False
-            process.ended.set()
+            self._gone(process)
             if process.wanted and not self.closing:
                 self._later(self._again(process, news["status"]))
+        if not self.closing:
+            self._later(self._anew())
+
+    @staticmethod
+    def _gone(process: Process) -> None:
+        process.pid, process.ready = 0, False
+        process.ended.set()
+
+    async def _anew(self) -> None:
+        """The fork server itself has died, and the services with it: start all of them again."""
+        for process in self.processes.values():
+            self._gone(process)
+        await self.prepare()
+        for process in self.processes.values():
+            if process.wanted:
+                self._order(process)
 
     async def _news(self) -> AsyncIterator[dict[str, Any]]:
         assert self._server

@@ -162,7 +162,7 @@ def wait(
     from nexus.cli.telling import seconds
 
     async def look() -> Any:
-        async with session.commanding() as client:
+        async with session.working() as (client, _):
             await client.history(project)  # say at once if there is none
             try:
                 return await client.wait(project, timeout)

@@ -1,5 +1,6 @@
 """`nexus run` and `nexus demo`: describe a project, watch it, and find what it produced."""
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,6 +78,7 @@ def _carry_out(request: dict[str, Any], *, no_tty: bool, as_json: bool, wait: bo
 async def carry_out(request: dict[str, Any], *, no_tty: bool, as_json: bool, wait: bool = True) -> bool:
     """Have a project done, and show it; return whether it completed."""
     from nexus.cli import session
+    from nexus.cli.entry import say
     from nexus.cli.errors import NothingRuns
     from nexus.cli.watching import style, watch
 
@@ -94,7 +96,11 @@ async def carry_out(request: dict[str, Any], *, no_tty: bool, as_json: bool, wai
         if not wait:
             await _planned(client, project, as_json=as_json)
             return True
-        scene = await watch(client, project, chosen, how)
+        try:
+            scene = await watch(client, project, chosen, how)
+        except asyncio.CancelledError:
+            say(f"interrupted; project {project} stays in the log, and goes on where Nexus runs (`nexus up`)")
+            raise
     _report(scene, chosen, as_json=as_json)
     return scene.view.status == "completed"
 
@@ -139,16 +145,18 @@ def _report(scene: "Scene", chosen: "Settings", *, as_json: bool) -> None:
         screen.print(f"  took   {seconds(view.seconds)}; the plan's lower bound is {seconds(bound)} (× {factor:.2f})")
     if files:
         screen.print(f"  files  {_near(produced)} ({files} files)")
-    for label, command in _next(scene):
-        screen.print(f"  {label:6} {command}")
+    commands = _next(scene)
+    width = max(len(command) for command, _ in commands)
+    for place, (command, about) in enumerate(commands):
+        screen.print(f"  {'' if place else 'next':6} {command:{width}}  [dim]{about}[/]")
 
 
 def _next(scene: "Scene") -> list[tuple[str, str]]:
     project, middle = scene.view.id, scene.middle or scene.view.sequence
     return [
-        ("next", f"nexus project history {project}          everything that happened"),
-        ("", f"nexus project show {project} --at {middle}   where it stood at event {middle}"),
-        ("", f"nexus project trace {project}            what ran when, on which agent"),
+        (f"nexus project history {project}", "everything that happened"),
+        (f"nexus project show {project} --at {middle}", "replayed to the middle"),
+        (f"nexus project trace {project}", "what ran when, on which agent"),
     ]
 
 

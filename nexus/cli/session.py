@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,16 +103,19 @@ async def commanding() -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def working(**changes: Any) -> AsyncIterator[tuple[Client, "System | None"]]:
-    """Yield a client of a whole system: the running one, or one of our own that ends with the block."""
+async def working(services: Iterable[str] | None = None) -> AsyncIterator[tuple[Client, "System | None"]]:
+    """Yield a client of a system that carries projects out: the running one, or one that ends with the block."""
     chosen = settings()
     if found := located(chosen):
         async with Client.connect(settings=found, actor=ACTOR) as client:
             yield client, None
         return
-    from nexus.embedded import embedded
+    from nexus.embedded import WORKING, embedded
 
-    async with embedded(chosen, in_process=False, **changes) as system, system.client(ACTOR) as client:
+    async with (
+        embedded(chosen, services=services or WORKING, in_process=False) as system,
+        system.client(ACTOR) as client,
+    ):
         yield client, system
 
 

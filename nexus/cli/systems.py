@@ -74,6 +74,8 @@ def _tell(found: "Announcement", *, as_json: bool) -> None:
         ),
         title=f"Nexus runs (process {found.pid})",
     )
+    if "gateway" in found.services:
+        print(f"Dashboard: {found.services['gateway']}/   API: {found.services['gateway']}/openapi.json", flush=True)
 
 
 def _background(chosen: "Settings", *, as_json: bool) -> None:

@@ -39,6 +39,10 @@ def gone(pid: int) -> bool:
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
+def parent_of(pid: int) -> int:
+    return int(subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, check=True).stdout)
+
+
 async def all_gone(pids: Iterable[int], seconds: float = 20) -> bool:
     async with asyncio.timeout(seconds):
         while not all(map(gone, pids)):
@@ -86,6 +90,16 @@ async def test_a_service_that_is_killed_comes_back(settings: Settings) -> None:
 
         assert not set(before.values()) & set(after.values())
         assert all(map(gone, before.values()))
+
+
+async def test_all_come_back_if_what_they_were_forked_from_is_killed(settings: Settings) -> None:
+    async with embedded(settings, services=CORE, in_process=False) as system:
+        before = system.pids
+        os.kill(parent_of(before["planner"]), signal.SIGKILL)
+
+        assert await all_gone(before[name] for name in CORE)
+        assert await carried_out(system) == "completed"
+        assert not {before[name] for name in CORE} & set(system.pids.values())
 
 
 async def test_a_service_can_be_stopped_for_a_while(settings: Settings) -> None:
