@@ -10,6 +10,7 @@ from nats.js import JetStreamContext
 from pydantic import TypeAdapter
 
 from contracts.base import Command
+from nexus.client import Client as Connected
 from nexus.client import CommandError
 from nexus.supervisor import ask
 from services.coordinator.domain import Execution
@@ -35,7 +36,7 @@ async def audit(stage: Stage, wishes: Iterable[Wish], acknowledged: Acknowledged
     """Return everything that is wrong."""
     nc = stage.client.nc
     past = await Past.read(EventLog(nc, "client"))
-    effects = await _effects(nc.jetstream())
+    effects = await effects_of(nc.jetstream())
     return [
         *(line for wish in wishes for line in ends(wish, past)),
         *commands(past, acknowledged),
@@ -45,7 +46,7 @@ async def audit(stage: Stage, wishes: Iterable[Wish], acknowledged: Acknowledged
         *await snapshots(nc, past),
         *await services(stage, past),
         *await left_over(nc.jetstream()),
-        *await answered(stage, past, acknowledged),
+        *await answered(stage.client, past, acknowledged),
     ]
 
 
@@ -162,13 +163,13 @@ async def left_over(js: JetStreamContext) -> list[str]:
     return found
 
 
-async def answered(stage: Stage, past: Past, acknowledged: Acknowledged) -> list[str]:
+async def answered(client: Connected, past: Past, acknowledged: Acknowledged) -> list[str]:
     """Sent again, every command is answered with the place of the one effect that it had, and has no other."""
     effects = past.causes()
 
     async def again(identity: str, project: str, command: Command) -> str:
         try:
-            outcome = await stage.client.command(command, identity, timeout=30)
+            outcome = await client.command(command, identity, timeout=30)
         except CommandError as error:
             return f"{command.NAME} of {project} ({identity}): {error}"
         if [outcome.sequence] != effects[identity] or outcome.result.get("project") != project:
@@ -176,7 +177,7 @@ async def answered(stage: Stage, past: Past, acknowledged: Acknowledged) -> list
         return ""
 
     found = await asyncio.gather(*(again(identity, *one) for identity, one in acknowledged.items()))
-    more = (await Past.read(EventLog(stage.client.nc, "client"))).causes()
+    more = (await Past.read(EventLog(client.nc, "client"))).causes()
     found += [
         f"{identity} had another effect when it was sent again"
         for identity in acknowledged
@@ -185,7 +186,7 @@ async def answered(stage: Stage, past: Past, acknowledged: Acknowledged) -> list
     return [line for line in found if line]
 
 
-async def _effects(js: JetStreamContext) -> dict[str, Counter[str]]:
+async def effects_of(js: JetStreamContext) -> dict[str, Counter[str]]:
     """Return what agents did: `<project>.<task>.<attempt>.<kind>` to process to how often."""
     info: Any = await js.stream_info(EFFECTS, subjects_filter=f"{PREFIX}.>")
     found: dict[str, Counter[str]] = {}

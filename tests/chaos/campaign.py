@@ -15,12 +15,12 @@ from eventsourcing.persistence import OperationalError
 from contracts.base import Command, wire_type
 from contracts.coordinator import ENDED
 from contracts.envelope import CloudEvent
-from nexus.client import OutcomeUnknown
+from nexus.client import Client, OutcomeUnknown
 from shared.eventlog import EventLog
 from shared.publisher import Publisher
 from tests.chaos.audit import audit
 from tests.chaos.past import Past
-from tests.chaos.stage import Stage, stage
+from tests.chaos.stage import rest, stage
 from tests.chaos.storm import storm
 from tests.chaos.vigil import Vigil
 from tests.chaos.workload import Step, Wish, wishes
@@ -54,16 +54,16 @@ class Report:
 class Campaign:
     """Hands projects in, does to them what their steps say, and knows how far they are."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._publisher = Publisher(stage.client.nc)
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._publisher = Publisher(client.nc)
         self._heard: dict[str, set[str]] = {}
         self._moved = asyncio.Condition()
         self.acknowledged: dict[str, tuple[str, Command]] = {}
 
     async def listen(self) -> None:
         """Follow the coordinator's facts, for ever."""
-        log = EventLog(self._stage.client.nc, "client")
+        log = EventLog(self._client.nc, "client")
         async for logged in log.tail(filters=["nexus.events.coordinator.>"]):
             self._heard.setdefault(logged.key, set()).add(logged.topic.rpartition(".")[2])
             async with self._moved:
@@ -86,7 +86,7 @@ class Campaign:
         self.acknowledged[identity] = project, command
         if sum(identity.encode()) % 3 == 0:
             with suppress(OutcomeUnknown):  # that is what it is sent again for
-                await self._stage.client.command(command, identity, timeout=2)
+                await self._client.command(command, identity, timeout=2)
 
     async def _take(self, wish: Wish, step: Step, identity: str) -> None:
         if step.what == "signal":
@@ -101,7 +101,7 @@ class Campaign:
         """Send a command until its outcome is heard: what follows must not overtake it."""
         while True:
             with suppress(OutcomeUnknown):
-                await self._stage.client.command(command, identity, timeout=5)
+                await self._client.command(command, identity, timeout=5)
                 break
         self.acknowledged[identity] = project, command
 
@@ -130,7 +130,7 @@ async def run(
     """
     began, report = time.monotonic(), Report(seed, 0)
     async with stage(data) as here:
-        campaign, vigil = Campaign(here), Vigil(here.client)
+        campaign, vigil = Campaign(here.client), Vigil(here.client)
         waves = [wishes(seed, projects, min(seconds, 30) * 0.8, wave=n) for n in range(max(1, round(seconds / 30)))]
         everything = [wish for wave in waves for wish in wave]
         helpers = [asyncio.create_task(step) for step in (campaign.listen(), vigil.keep())]
@@ -144,12 +144,12 @@ async def run(
         await here.ready()
         _, late = await asyncio.wait(driving, timeout=patience)
         report.problems = [*campaign.open(everything), *vigil.problems]
-        failed = [task for task in driving if task not in late and task.exception()]
+        failed = [task for task in (*driving, *helpers) if task.done() and task.exception()]
         report.problems += [repr(task.exception()) for task in failed]
         for task in [*late, *helpers]:
             task.cancel()
         await asyncio.gather(*late, *helpers, return_exceptions=True)
-        await here.rest()
+        await rest(here.client)
         report.problems += await audit(here, everything, campaign.acknowledged)
         report.projects, report.looks = len(everything), vigil.looks
         report.tasks = len((await Past.read(EventLog(here.client.nc, "client"))).dispatched())

@@ -62,17 +62,6 @@ class Stage:
         """Wait until everything is back."""
         await self.supervisor.ready()
 
-    async def rest(self) -> None:
-        """Wait until nothing is said any more, and the inbox is empty; give up after half a minute."""
-        end, calm = 0, 0
-        for _ in range(60):
-            await asyncio.sleep(0.5)
-            last, inbox = await self.client.end(), await self.client.nc.jetstream().stream_info(INBOX)
-            calm = calm + 1 if last == end and not inbox.state.messages else 0
-            if calm >= 2:
-                return
-            end = last
-
     def pid(self, name: str) -> int:
         """Return the process of a service; 0 while it is down."""
         return self.supervisor.processes[name].pid
@@ -98,3 +87,15 @@ async def stage(data: Path, sync: str = "always", services: Mapping[str, str] = 
     finally:
         await supervisor.close()
         await server.stop()
+
+
+async def rest(client: Client) -> None:
+    """Wait until nothing is said any more, and the inbox is empty; give up after half a minute."""
+    end, calm = 0, 0
+    for _ in range(60):
+        await asyncio.sleep(0.5)
+        last, inbox = await client.end(), await client.nc.jetstream().stream_info(INBOX)
+        calm = calm + 1 if last == end and not inbox.state.messages else 0
+        if calm >= 2:
+            return
+        end = last

@@ -19,7 +19,7 @@ from shared.eventlog import EventLog
 from tests.chaos.audit import audit
 from tests.chaos.campaign import Campaign
 from tests.chaos.fragile import DIED, FRAGILE
-from tests.chaos.stage import BEAT, NATS, SERVICES, VICTIMS, Stage, stage
+from tests.chaos.stage import BEAT, NATS, SERVICES, VICTIMS, Stage, rest, stage
 from tests.chaos.workload import BUILD, SHAPES, Step, Wish, wishes
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -64,14 +64,14 @@ class House:
     async def problems(self) -> list[str]:
         """Wait until everything is back and at rest, and look what is wrong."""
         await self.stage.ready()
-        await self.stage.rest()
+        await rest(self.stage.client)
         return await audit(self.stage, self.all, self.campaign.acknowledged)
 
 
 @asynccontextmanager
 async def furnished(data: Path, services: dict[str, str]) -> AsyncIterator[House]:
     async with stage(data, "1m", services) as here:
-        house = House(here, Campaign(here))
+        house = House(here, Campaign(here.client))
         listening = asyncio.create_task(house.campaign.listen())
         yield house
         listening.cancel()

@@ -38,10 +38,10 @@ class Vigil:
         try:
             while True:
                 await asyncio.sleep(EVERY)
+                if following.done():
+                    following.result()  # says why nobody follows any more
                 for project, execution in list(self._executions.items()):
-                    if execution.ended:
-                        del self._executions[project], self._views[project]
-                    else:
+                    if not execution.ended:
                         await self._look(execution, self._views[project])
         finally:
             following.cancel()
