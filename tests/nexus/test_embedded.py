@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ import pytest
 from nexus.agent import Agent, AgentHost
 from nexus.embedded import CORE, ServiceFailed, System, SystemRunning, embedded
 from nexus.ports import PortInUse, free_port, port_is_free
-from nexus.supervisor import ask
+from nexus.supervisor import Supervisor, ask
 from nexus.system_folder import running_system
 from shared.settings import Settings
 
@@ -43,7 +43,7 @@ def parent_of(pid: int) -> int:
     return int(subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, check=True).stdout)
 
 
-async def all_gone(pids: Iterable[int], seconds: float = 20) -> bool:
+async def all_gone(pids: Collection[int], seconds: float = 20) -> bool:
     async with asyncio.timeout(seconds):
         while not all(map(gone, pids)):
             await asyncio.sleep(0.05)
@@ -97,7 +97,7 @@ async def test_all_come_back_if_what_they_were_forked_from_is_killed(settings: S
         before = system.pids
         os.kill(parent_of(before["planner"]), signal.SIGKILL)
 
-        assert await all_gone(before[name] for name in CORE)
+        assert await all_gone([before[name] for name in CORE])
         assert await carried_out(system) == "completed"
         assert not {before[name] for name in CORE} & set(system.pids.values())
 
@@ -197,6 +197,17 @@ async def test_a_service_that_does_not_start_is_named_with_the_end_of_its_log(se
     assert running_system(settings.data) is None
     async with embedded(settings, services=()):
         pass
+
+
+async def test_a_service_whose_start_fails_late_does_not_look_alive(settings: Settings) -> None:
+    supervisor = Supervisor(settings, settings.data / "logs")
+    await supervisor.prepare()
+    try:
+        with pytest.raises(ServiceFailed, match="no broker today"):
+            await asyncio.wait_for(supervisor.start({"broken": "tests.nexus.broken_service:create"}), 20)
+        assert supervisor.processes["broken"].deaths == 3
+    finally:
+        await supervisor.close()
 
 
 async def test_a_port_in_use_is_named_with_the_setting_that_changes_it(settings: Settings) -> None:
