@@ -18,11 +18,15 @@ from contracts.coordinator import (
 from services.coordinator.conductor import Conductor, now
 from services.coordinator.domain import Execution, ProtocolDefinition
 from services.coordinator.domain.execution import NotStarted
-from services.coordinator.policies import Policies
+from services.coordinator.policies import NotPlanned, Policies
 from shared.domain import DomainError
 from shared.outcomes import Accepted
+from shared.patience import Patience
 from shared.repository import AggregateNotFound, Origin, Repository
 from shared.service import Handler
+
+PATIENCE = 5.0
+"""Seconds that a project may begin later than the first command about it arrived."""
 
 
 class UnknownDefinition(DomainError):
@@ -31,11 +35,24 @@ class UnknownDefinition(DomainError):
     code = "unknown_protocol"
 
 
+class UnknownProject(DomainError):
+    """Nobody ever described it."""
+
+    code = "unknown_project"
+
+
+class NeverStarted(DomainError):
+    """It is not being carried out, and was not some seconds ago."""
+
+    code = "not_started"
+
+
 class Handlers:
     """The coordinator's commands."""
 
     def __init__(self, conductor: Conductor, policies: Policies, protocols: Repository[ProtocolDefinition]) -> None:
         self._conductor, self._policies, self._protocols = conductor, policies, protocols
+        self._patience = Patience(PATIENCE)
 
     def table(self) -> dict[type[Command], Handler]:
         """Return what handles which command."""
@@ -94,7 +111,10 @@ class Handlers:
                 config = (await self._protocols.get(cmd.protocol)).usable()
             except AggregateNotFound as error:
                 raise UnknownDefinition(f"there is no protocol {cmd.protocol}") from error
-        planned = await self._policies.planned(cmd.project)
+        try:
+            planned = await self._policies.planned(cmd.project)
+        except NotPlanned as error:
+            raise await self._absent(cmd.project, origin) from error
         async with self._conductor.lineage.join(cmd.project, origin, "obey command") as own:
             sequence = await self._policies.begin(cmd.project, planned, config, cmd.protocol or "", own)
         return Accepted(sequence, {"project": cmd.project})
@@ -104,5 +124,13 @@ class Handlers:
             async with self._conductor.lineage.join(project, origin, "obey command") as own:
                 change = await self._conductor.act(project, decide, origin=own)
         except AggregateNotFound as error:
-            raise NotStarted(f"project {project} is not being carried out") from error
+            raise await self._absent(project, origin) from error
         return Accepted(change.sequence, {"project": project})
+
+    async def _absent(self, project: str, origin: Origin) -> DomainError:
+        """Return why nothing can be done to a project of which no execution is known."""
+        if not self._patience.over(origin.once or ""):
+            return NotStarted(f"project {project} is not being carried out")
+        if await self._policies.is_described(project):
+            return NeverStarted(f"project {project} is not being carried out: approve its plan or execute it first")
+        return UnknownProject(f"there is no project {project}")

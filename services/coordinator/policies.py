@@ -91,6 +91,10 @@ class Policies:
             raise NotPlanned(f"project {project} has no plan")
         return plan
 
+    async def is_described(self, project: str) -> bool:
+        """Tell whether the planner has ever heard of a project."""
+        return bool(await self._log.read(project, service="planner", limit=1))
+
     async def begin(
         self, project: str, planned: ProjectPlanned, config: ProtocolConfig | None, protocol_id: str, origin: Origin
     ) -> int:

@@ -6,11 +6,10 @@ DomainError
 └── ProjectNotFound  … (NotYet) it may be on its way
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from time import monotonic
 
 from contracts.base import Command
 from contracts.planner import ApprovePlan, CreateProject
@@ -23,6 +22,7 @@ from services.planner.planning import check
 from shared.domain import DomainError, NotYet
 from shared.lineage import Lineage
 from shared.outcomes import Accepted
+from shared.patience import Patience
 from shared.repository import AggregateNotFound, Origin, Repository
 from shared.service import Handler
 
@@ -43,21 +43,6 @@ class Unstaffed(NotYet):
     """No agent can do it so far; one may be about to join."""
 
     code = "unknown_capability"
-
-
-class Patience:
-    """How long a refusal is held back that time may cure: from the first time that its command arrived here."""
-
-    def __init__(self, seconds: float, clock: Callable[[], float] = monotonic) -> None:
-        self._seconds, self._clock = seconds, clock
-        self._since: dict[str, float] = {}
-
-    def over(self, command: str) -> bool:
-        """Tell whether this command has waited long enough."""
-        now = self._clock()
-        while self._since and now - next(iter(self._since.values())) > 60 + self._seconds:
-            del self._since[next(iter(self._since))]
-        return now - self._since.setdefault(command, now) >= self._seconds
 
 
 class Handlers:

@@ -12,10 +12,11 @@ from contracts.resource_manager import AgentJoined, Capacity, CapacityChanged
 from contracts.work import Demand
 from services.planner.domain import IdTaken, NotPlanned, Project
 from services.planner.findings import Refused
-from services.planner.handlers import Patience, ProjectNotFound, UnknownProject, Unstaffed
+from services.planner.handlers import ProjectNotFound, UnknownProject, Unstaffed
 from services.planner.naming import LENGTHS, project_id
 from shared.domain import NotYet
 from shared.outcomes import Accepted
+from shared.patience import Patience
 from shared.repository import Repository
 from tests.planner.desk import desk, kinds
 from tests.planner.wishes import NOON, own, task, wish
