@@ -61,6 +61,8 @@ def _colon(said: str) -> str:
 
 
 def _consequences(event: Consequences) -> Iterable[str]:
+    if event.reached:
+        yield f"reached {names(event.reached)}"
     if event.dispatched:
         yield f"started {names(f'{one.task} on {one.agent}' for one in event.dispatched)}"
     if event.requested:
