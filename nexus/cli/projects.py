@@ -150,6 +150,53 @@ def export(
         typer.echo(story, nl=False)
 
 
+Story = Annotated[Path, typer.Argument(help="What `nexus project export` wrote.", show_default=False)]
+
+
+@app.command("import")
+def import_(file: Story, as_json: Json = False) -> None:
+    """Put the story of an ended project into this log."""
+    from nexus.cli import output, session
+
+    async def write() -> str:
+        async with session.commanding() as client:
+            return await client.import_story(_lines(file))
+
+    project = session.go(write())
+    if as_json:
+        output.emit({"project": project})
+    else:
+        print(f"{project}: is in this log now")
+
+
+@app.command()
+def replay(file: Story, as_json: Json = False) -> None:
+    """Fold a story with today's code. Exit code 0: it leads to the state that it led to when it was written."""
+    from nexus.cli import output
+    from nexus.history import Story
+
+    story = Story.of(_lines(file))
+    differences = story.differences()
+    for one in differences:
+        if as_json:
+            output.emit({"path": one.path, "before": one.before, "after": one.after})
+        else:
+            print(f"{one.path}: {output.short(one.before)} → {output.short(one.after)}")
+    if differences:
+        raise typer.Exit(1)
+    if not as_json:
+        print(f"{story.project}: {len(story.entries)} events, the same state")
+
+
+def _lines(file: Path) -> list[str]:
+    from nexus.cli.errors import Mistake
+
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Mistake(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
 @app.command()
 def wait(
     project: Project,

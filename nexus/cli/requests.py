@@ -127,7 +127,7 @@ def _report(scene: "Scene", chosen: "Settings", *, as_json: bool) -> None:
     from nexus.cli.telling import seconds
 
     view = scene.view
-    produced = (chosen.nexus.demo_output / view.id).absolute()
+    produced = _produced(scene, chosen)
     files = sum(path.is_file() for path in produced.rglob("*")) if produced.is_dir() else 0
     bound = view.plan.lower_bound if view.plan else 0.0
     if as_json:
@@ -149,6 +149,12 @@ def _report(scene: "Scene", chosen: "Settings", *, as_json: bool) -> None:
     width = max(len(command) for command, _ in commands)
     for place, (command, about) in enumerate(commands):
         screen.print(f"  {'' if place else 'next':6} {command:{width}}  [dim]{about}[/]")
+
+
+def _produced(scene: "Scene", chosen: "Settings") -> Path:
+    """Return where the files are, as the agents say: they may have been started elsewhere."""
+    told = (task.output.get("folder") for task in scene.view.tasks.values())
+    return Path(next((str(folder) for folder in told if folder), chosen.nexus.demo_output / scene.view.id)).absolute()
 
 
 def _next(scene: "Scene") -> list[tuple[str, str]]:

@@ -203,6 +203,9 @@ def test_a_system_in_the_background_is_steered_from_the_command_line(folder: Pat
     assert said.by("down") == OK
     assert said.by("project", "list") == OK, "the log can be read while nothing runs"
     assert "By hand" in said.out
+    assert said.by("project", "import", "story.jsonl", "--data", "elsewhere") == OK
+    assert said.by("project", "list", "--data", "elsewhere") == OK
+    assert "By hand" in said.out
 
 
 def steer(said: Said) -> None:
@@ -241,6 +244,13 @@ def look(said: Said) -> None:
     assert [one["sequence"] for one in tail] == [one["sequence"] for one in history]
     assert said.by("project", "export", name, "-o", "story.jsonl") == OK
     assert len(Path("story.jsonl").read_text().splitlines()) == len(history) + 1
+    assert said.by("project", "replay", "story.jsonl") == OK
+    assert f"{len(history)} events, the same state" in said.out
+    Path("other.jsonl").write_text(Path("story.jsonl").read_text().replace('"status":"completed"', '"status":"failed"'))
+    assert said.by("project", "replay", "other.jsonl") == FAILED
+    assert said.out == '/status: "failed" → "completed"\n'
+    assert said.by("project", "import", "story.jsonl") == FAILED
+    assert "is in this log already" in said.error()
     for verb in (["show", name], ["plan", name], ["history", name], ["trace", name], ["list"]):
         assert said.by("project", *verb) == OK
         assert "By hand" in said.out or "ask" in said.out
