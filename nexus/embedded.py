@@ -22,7 +22,7 @@ from nexus.server import EmbeddedServer
 from nexus.supervisor import ServiceFailed, Supervisor, together
 from nexus.system_folder import Announcement, Mode, SystemFolder, SystemRunning
 from shared.settings import Settings
-from shared.streams import provision
+from shared.streams import check_server, provision
 
 __all__ = ["SERVICES", "ServiceFailed", "System", "SystemRunning", "embedded"]
 
@@ -172,6 +172,7 @@ async def _ground(settings: Settings, server: EmbeddedServer | None, supervisor:
         settings = (await server.start()).applied(settings)
     nc = await connect(settings=settings, name="nexus setup")
     try:
+        check_server(nc)
         await provision(nc)
     finally:
         await nc.close()
