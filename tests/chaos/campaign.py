@@ -27,6 +27,9 @@ from tests.chaos.workload import Step, Wish, wishes
 
 ENDS = frozenset(event.NAME for event in ENDED)
 
+LONG = 60
+"""Seconds from which on a run is a long one."""
+
 
 @dataclass
 class Report:
@@ -43,7 +46,7 @@ class Report:
     def __str__(self) -> str:
         killed = ", ".join(f"{name} {count}" for name, count in sorted(self.kills.items()))
         lines = [
-            f"seed {self.seed}: {self.projects} projects, {self.tasks} attempts, {self.kills.total()} kills ({killed}),"
+            f"seed {self.seed}: {self.projects} projects, {self.tasks} attempts, {self.kills.total()} blows ({killed}),"
             f" {self.looks} looks at what is waited for, {self.seconds:.0f} s: "
             + (f"{len(self.problems)} PROBLEMS" if self.problems else "all is well"),
             *self.problems[:40],
@@ -126,7 +129,7 @@ async def run(
 ) -> Report:
     """Let the storm rage for so many seconds, wait until all projects have ended, and look what is wrong.
 
-    In a long run there are `projects` more of them every 30 seconds.
+    In a long run there are `projects` more of them every 30 seconds, and the nats-server sometimes stays away for long.
     """
     began, report = time.monotonic(), Report(seed, 0)
     async with stage(data) as here:
@@ -134,7 +137,7 @@ async def run(
         waves = [wishes(seed, projects, min(seconds, 30) * 0.8, wave=n) for n in range(max(1, round(seconds / 30)))]
         everything = [wish for wave in waves for wish in wave]
         helpers = [asyncio.create_task(step) for step in (campaign.listen(), vigil.keep())]
-        striking = asyncio.create_task(storm(here, seed, pause, report.kills))
+        striking = asyncio.create_task(storm(here, seed, pause, report.kills, outages=seconds >= LONG))
         driving = [
             asyncio.create_task(_later(30 * n, campaign.drive(wish))) for n, wave in enumerate(waves) for wish in wave
         ]

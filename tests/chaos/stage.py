@@ -1,8 +1,10 @@
 """The whole system as real processes on an empty folder, and what a test may do to it."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +58,16 @@ class Stage:
         await self.server.kill()
         await asyncio.sleep(away)
         await self.server.start()
+        return True
+
+    async def freeze(self, victim: str, seconds: float) -> bool:
+        """Let a service stand still for a while; return whether there was one."""
+        if not (pid := self.pid(victim)):
+            return False
+        os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        with suppress(ProcessLookupError):  # somebody was faster
+            os.kill(pid, signal.SIGCONT)
         return True
 
     async def ready(self) -> None:

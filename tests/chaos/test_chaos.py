@@ -28,7 +28,7 @@ async def test_fifty_projects_end_as_they_would_have_whoever_is_killed(tmp_path:
     print(report)
     assert report.problems == [], f"seed {SEED}"
     assert report.kills.total() >= 10
-    assert set(report.kills) == set(VICTIMS), "everybody died at least once"
+    assert set(report.kills) >= set(VICTIMS), "everybody died at least once"
     assert report.looks > 50
 
 

@@ -17,8 +17,8 @@ from shared.mapper import EventMapper
 from shared.streams import TIMERS
 
 EVERY = 1.0
-GRACE = 15.0
-"""Seconds for services and server that are killed again and again to come back and do what is due."""
+GRACE = 45.0
+"""Seconds for services and server that are killed again and again, or away for long, to do what is due."""
 
 
 class Vigil:
