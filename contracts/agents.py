@@ -76,7 +76,11 @@ class Withdrawal(Message):
 
 
 class TaskResult(Message):
-    """How an attempt ended, on `nexus.results.<project>.<task>`. Attempt, lease and epoch are the assignment's."""
+    """How an attempt ended, on `nexus.results.<project>.<task>`; attempt, lease and epoch are the assignment's.
+
+    Send the assignment's `traceparent` along. The stream lives in memory: an agent that is assigned an attempt again
+    which it has answered answers again.
+    """
 
     TYPE: ClassVar[str] = "nexus.agents.result"
 

@@ -7,7 +7,7 @@ its own durables; it may not make or change streams, beyond those in memory that
 from pathlib import Path
 
 CONF = Path(__file__).with_name("nats.conf")
-MEMORY = ("NEXUS_TASKS", "NEXUS_AGENTS", "NEXUS_OUTCOMES")
+MEMORY = ("NEXUS_RESULTS", "NEXUS_TASKS", "NEXUS_AGENTS", "NEXUS_OUTCOMES")
 Durables = dict[str, tuple[str, ...]]
 
 SERVICES: dict[str, tuple[list[str], Durables]] = {
@@ -23,7 +23,8 @@ SERVICES: dict[str, tuple[list[str], Durables]] = {
     "coordinator": (
         ["nexus.tasks.*", "nexus.timers.coordinator.*"],
         {
-            "NEXUS_INBOX": ("coordinator-commands", "coordinator-signals", "coordinator-results"),
+            "NEXUS_INBOX": ("coordinator-commands", "coordinator-signals"),
+            "NEXUS_RESULTS": ("coordinator-results",),
             "NEXUS_EVENTS": ("coordinator-capacity", "coordinator-plans"),
             "NEXUS_TIMERS": ("coordinator-due",),
             "NEXUS_AGENTS": ("coordinator-beats",),

@@ -18,7 +18,8 @@ from nats.js.errors import BadRequestError, NotFoundError, ServiceUnavailableErr
 from contracts.base import INLINE_LIMIT
 from shared.nats_version import check_version
 
-INBOX, EVENTS, TASKS, AGENTS = "NEXUS_INBOX", "NEXUS_EVENTS", "NEXUS_TASKS", "NEXUS_AGENTS"
+INBOX, EVENTS, RESULTS = "NEXUS_INBOX", "NEXUS_EVENTS", "NEXUS_RESULTS"
+TASKS, AGENTS = "NEXUS_TASKS", "NEXUS_AGENTS"
 OUTCOMES, TIMERS, DEAD, SNAPSHOTS = "NEXUS_OUTCOMES", "NEXUS_TIMERS", "NEXUS_DEAD", "NEXUS_SNAPSHOTS"
 ARTIFACTS = "artifacts"
 
@@ -31,7 +32,6 @@ TABLE: Sequence[StreamConfig] = (
         name=INBOX,
         subjects=[
             *(f"nexus.commands.{service}.>" for service in ("planner", "resource_manager", "coordinator", "metrics")),
-            "nexus.results.*.*",
             "nexus.signals.*.*",
         ],
         retention=RetentionPolicy.WORK_QUEUE,
@@ -50,6 +50,16 @@ TABLE: Sequence[StreamConfig] = (
         allow_direct=True,
         allow_atomic=True,
         duplicate_window=10,
+    ),
+    # What agents answer. A result that is lost with the server is told again by its agent: memory is enough.
+    StreamConfig(
+        name=RESULTS,
+        subjects=["nexus.results.*.*"],
+        retention=RetentionPolicy.WORK_QUEUE,
+        storage=MEMORY,
+        max_age=HOUR,
+        max_msg_size=INLINE_LIMIT + 16 * 1024,
+        duplicate_window=60,
     ),
     # Assignments can be told again from the log: memory is enough.
     StreamConfig(

@@ -4,7 +4,7 @@ from importlib.metadata import entry_points
 
 from faststream.asgi import AsgiFastStream
 
-from contracts.base import EVENTS
+from contracts.base import EVENTS as PUBLISHED
 from services.coordinator.conductor import Conductor
 from services.coordinator.domain import Execution, ProtocolDefinition
 from services.coordinator.domain.protocols import PROTOCOLS
@@ -15,6 +15,7 @@ from shared.inflow import InflowSpec
 from shared.repository import Repository
 from shared.service import Parts, Runtime, Subscription, service
 from shared.settings import Settings
+from shared.streams import AGENTS, EVENTS, RESULTS
 
 
 def create(settings: Settings | None = None) -> AsgiFastStream:
@@ -36,11 +37,11 @@ async def compose(runtime: Runtime) -> Parts:
         commands=Handlers(conductor, policies, protocols).table(),
         subscriptions=[Subscription("nexus.signals.*.*", "coordinator-signals", policies.receive_signal)],
         inflows=[
-            InflowSpec("NEXUS_INBOX", "coordinator-results", ["nexus.results.*.*"], policies.settle_results),
-            InflowSpec("NEXUS_EVENTS", "coordinator-capacity", CAPACITY, policies.use_capacity),
-            InflowSpec("NEXUS_EVENTS", "coordinator-plans", PLANS, policies.start_projects),
+            InflowSpec(RESULTS, "coordinator-results", ["nexus.results.*.*"], policies.settle_results),
+            InflowSpec(EVENTS, "coordinator-capacity", CAPACITY, policies.use_capacity),
+            InflowSpec(EVENTS, "coordinator-plans", PLANS, policies.start_projects),
             runtime.timers.inflow(policies.wake),
-            InflowSpec("NEXUS_AGENTS", "coordinator-beats", ["nexus.agents.*.beat"], policies.hear_beats),
+            InflowSpec(AGENTS, "coordinator-beats", ["nexus.agents.*.beat"], policies.hear_beats),
         ],
         background={"active": lambda: active.watch(conductor.resume), "debts": conductor.pay},
     )
@@ -48,6 +49,6 @@ async def compose(runtime: Runtime) -> Parts:
 
 CAPACITY = ["nexus.events.resource_manager.*.capacity_leased.*", "nexus.events.resource_manager.*.lease_expired.*"]
 PLANS = [
-    f"nexus.events.planner.*.{EVENTS[topic].NAME}"
+    f"nexus.events.planner.*.{PUBLISHED[topic].NAME}"
     for topic in ("planner.project.project_planned", "planner.project.plan_approved")
 ]

@@ -67,8 +67,9 @@ class Coordinator:
     async def stored(self) -> list[TaskResult]:
         """Return the results that lie in the stream."""
         js = self.nc.jetstream()
-        state = (await js.stream_info("NEXUS_INBOX")).state
-        messages = [await js.get_msg("NEXUS_INBOX", seq) for seq in range(max(1, state.first_seq), state.last_seq + 1)]
+        state = (await js.stream_info("NEXUS_RESULTS")).state
+        places = range(max(1, state.first_seq), state.last_seq + 1)
+        messages = [await js.get_msg("NEXUS_RESULTS", place) for place in places]
         return [_typed(TaskResult, decode(msg.data or b"", msg.headers)) for msg in messages]
 
     async def _result(self, msg: Msg) -> None:

@@ -29,7 +29,7 @@ from shared.mapper import EventMapper
 from shared.settings import Settings
 from shared.streams import provision
 from shared.telemetry import traceparent_of
-from tests.nexus.coordinator_by_hand import TRACE, Coordinator, until
+from tests.nexus.coordinator_by_hand import TRACE, Coordinator, patiently, until
 
 pytestmark = pytest.mark.nats
 
@@ -247,7 +247,7 @@ async def test_who_asks_again_after_the_end_hears_the_same_result_again(
     await hosted(agent)
     await coordinator.assign("build")
     await coordinator.hear(1)
-    await coordinator.nc.jetstream().purge_stream("NEXUS_INBOX")  # lost on the way
+    await coordinator.nc.jetstream().purge_stream("NEXUS_RESULTS")  # lost on the way
     await coordinator.assign("build")
 
     first, again = await coordinator.hear(2)
@@ -540,6 +540,7 @@ async def test_nothing_is_lost_when_the_server_is_killed_in_the_middle(
     await asyncio.sleep(0.3)
     coordinator.beats.clear()
     await server.start()
+    await patiently(lambda: provision(coordinator.nc))  # as the coordinator does with what lived in memory
     await coordinator.hear_beat(lambda kind, beat: kind == "hello" and beat.running == ())
     await coordinator.assign("late")
 

@@ -175,12 +175,12 @@ async def js(nc: Client) -> nats.js.JetStreamContext:
 @pytest.mark.nats
 async def test_a_dead_letter_keeps_everything_and_says_why(nc: Client, js: nats.js.JetStreamContext) -> None:
     sent = {"Nats-Msg-Id": "r-1", "ce-id": "r-1", "traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01", "X": "y"}
-    await js.publish(RESULT, b"{not json", headers=dict(sent))
-    message = await taken(nc, RESULT)
+    await js.publish(SIGNAL, b"{not json", headers=dict(sent))
+    message = await taken(nc, SIGNAL)
 
     await settlement(nc).settle(message, Malformed("line 1\nand “more”, 100 %"))
 
-    kept = await js.get_msg(DEAD, subject=f"nexus.dead.{RESULT}")
+    kept = await js.get_msg(DEAD, subject=f"nexus.dead.{SIGNAL}")
     headers = kept.headers or {}
     assert kept.data == b"{not json"
     assert {name: headers[name] for name in ("ce-id", "traceparent", "X")} == {
@@ -193,15 +193,15 @@ async def test_a_dead_letter_keeps_everything_and_says_why(nc: Client, js: nats.
     assert (headers["Nexus-Attempts"], headers["Nexus-Stream"], headers["Nexus-Sequence"]) == ("1", INBOX, "1")
     assert (await js.stream_info(INBOX)).state.messages == 0
     [letter] = [letter async for letter in letters(js)]
-    assert (letter.subject, letter.code, letter.headers["Nats-Msg-Id"]) == (RESULT, "malformed", "r-1")
+    assert (letter.subject, letter.code, letter.headers["Nats-Msg-Id"]) == (SIGNAL, "malformed", "r-1")
 
 
 @pytest.mark.nats
 async def test_a_letter_is_stored_before_its_message_is_let_go(
     nc: Client, js: nats.js.JetStreamContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await js.publish(RESULT, b"{}")
-    message = await taken(nc, RESULT)
+    await js.publish(SIGNAL, b"{}")
+    message = await taken(nc, SIGNAL)
     monkeypatch.setattr("shared.publisher.PATIENCE", 0.0)
     await js.delete_stream(DEAD)
 
@@ -214,8 +214,8 @@ async def test_a_letter_is_stored_before_its_message_is_let_go(
 
 @pytest.mark.nats
 async def test_the_same_message_given_up_twice_is_one_letter(nc: Client, js: nats.js.JetStreamContext) -> None:
-    await js.publish(RESULT, b"{}")
-    message = await taken(nc, RESULT)
+    await js.publish(SIGNAL, b"{}")
+    message = await taken(nc, SIGNAL)
 
     for _ in range(2):
         await settlement(nc).settle(message, Refused("no"))
@@ -227,12 +227,12 @@ async def test_the_same_message_given_up_twice_is_one_letter(nc: Client, js: nat
 async def test_a_redriven_letter_returns_to_its_subject_under_its_own_name(
     nc: Client, js: nats.js.JetStreamContext
 ) -> None:
-    await js.publish(RESULT, b'{"plain": 1}', headers={"Nats-Msg-Id": "mine", "X": "y"})
-    await settlement(nc).settle(await taken(nc, RESULT), Refused("no"))
+    await js.publish(SIGNAL, b'{"plain": 1}', headers={"Nats-Msg-Id": "mine", "X": "y"})
+    await settlement(nc).settle(await taken(nc, SIGNAL), Refused("no"))
 
     await redrive(nc, 1)
 
-    again = await taken(nc, RESULT)
+    again = await taken(nc, SIGNAL)
     assert (again.ce.id, again.ce.data, again.headers["X"]) == ("mine", {"plain": 1}, "y")
     assert (again.header("nexus-redrive"), again.deliveries) == ("1", 1)
     assert again.header("nexus-code") is None
@@ -244,13 +244,13 @@ async def test_a_redriven_letter_returns_to_its_subject_under_its_own_name(
 @pytest.mark.nats
 async def test_what_is_tried_again_stays_and_returns_after_its_delay(nc: Client, js: nats.js.JetStreamContext) -> None:
     meter = Meter()
-    await js.publish(RESULT, b"{}")
+    await js.publish(SIGNAL, b"{}")
 
-    await settlement(nc, meter).settle(await taken(nc, RESULT), NotYet("early"))
+    await settlement(nc, meter).settle(await taken(nc, SIGNAL), NotYet("early"))
 
-    again = await taken(nc, RESULT)
+    again = await taken(nc, SIGNAL)
     assert again.deliveries == 2
-    assert meter.registry.get_sample_value("nexus_message_retries_total", {"family": "results"}) == 1
+    assert meter.registry.get_sample_value("nexus_message_retries_total", {"family": "signals"}) == 1
 
 
 @pytest.mark.nats

@@ -23,7 +23,7 @@ from shared.streams import DEAD, EVENTS, INBOX, provision
 
 pytestmark = pytest.mark.nats
 
-RESULTS = ("nexus.results.*.*",)
+SIGNALS = ("nexus.signals.*.*",)
 Start = Callable[..., Inflow]
 
 
@@ -73,7 +73,7 @@ async def start(nc: Client, js: JetStreamContext) -> AsyncIterator[Start]:
     meter = Meter()
 
     def begin(handle: Handle, **spec: Any) -> Inflow:
-        chosen: dict[str, Any] = {"stream": INBOX, "durable": "test", "filters": RESULTS, "ack_wait": 1.0} | spec
+        chosen: dict[str, Any] = {"stream": INBOX, "durable": "test", "filters": SIGNALS, "ack_wait": 1.0} | spec
         inflow = Inflow(
             nc, InflowSpec(handle=handle, **chosen), Settlement(nc, DeadLetters(Publisher(nc)), meter), meter
         )
@@ -88,7 +88,7 @@ async def start(nc: Client, js: JetStreamContext) -> AsyncIterator[Start]:
 
 async def send(js: JetStreamContext, *tasks: str, payload: bytes = b"{}") -> None:
     for task in tasks:
-        await js.publish(f"nexus.results.p.{task}", payload)
+        await js.publish(f"nexus.signals.p.{task}", payload)
 
 
 def numbered(count: int) -> list[str]:
@@ -104,7 +104,7 @@ async def test_what_waited_arrives_together_in_order_and_is_acknowledged(js: Jet
 
     start(taken, batch=64)
 
-    assert await taken.all(100) == [f"nexus.results.p.t{n}" for n in range(100)]
+    assert await taken.all(100) == [f"nexus.signals.p.t{n}" for n in range(100)]
     assert len(taken.batches) < 20
     assert max(map(len, taken.batches)) <= 64
     await empty(js)
@@ -147,7 +147,7 @@ async def test_a_single_message_waits_for_nothing(js: JetStreamContext, start: S
 
 async def test_a_message_knows_where_it_comes_from(js: JetStreamContext, start: Start) -> None:
     event = CloudEvent(id="r-1", type="nexus.agents.result", source="a", subject="t", data={"n": 1})
-    await js.publish("nexus.results.p.t", encode(event), headers={"Nats-Msg-Id": "r-1", "X-Case": "kept"})
+    await js.publish("nexus.signals.p.t", encode(event), headers={"Nats-Msg-Id": "r-1", "X-Case": "kept"})
     taken = Taken()
 
     start(taken)
@@ -228,7 +228,7 @@ async def test_a_culprit_is_found_and_the_others_are_handled(js: JetStreamContex
 
     await until(lambda: len(handled) == 19)
     await empty(js)
-    assert (await js.get_msg(DEAD, subject="nexus.dead.nexus.results.p.t7")).headers == {
+    assert (await js.get_msg(DEAD, subject="nexus.dead.nexus.signals.p.t7")).headers == {
         "Nats-Msg-Id": f"{INBOX}-8",
         "Nexus-Code": "refused",
         "Nexus-Reason": "t7 is wrong",
@@ -303,7 +303,7 @@ async def test_a_deleted_durable_is_made_again(js: JetStreamContext, start: Star
     await js.delete_consumer(INBOX, "test")
     await send(js, "after")
 
-    assert await taken.all(1, within=1.5) == ["nexus.results.p.after"]
+    assert await taken.all(1, within=1.5) == ["nexus.signals.p.after"]
     await until(inflow.healthy)
 
 
@@ -344,13 +344,13 @@ async def test_a_stream_that_was_made_anew_is_read_from_its_start(js: JetStreamC
 
 
 async def test_a_durable_that_somebody_changed_is_corrected(js: JetStreamContext, start: Start) -> None:
-    await js.pull_subscribe("nexus.results.p.*", durable="test", stream=INBOX)
+    await js.pull_subscribe("nexus.signals.p.*", durable="test", stream=INBOX)
     taken = Taken()
 
     start(taken)
-    await js.publish("nexus.results.other.t", b"{}")
+    await js.publish("nexus.signals.other.t", b"{}")
 
-    assert await taken.all(1) == ["nexus.results.other.t"]
+    assert await taken.all(1) == ["nexus.signals.other.t"]
 
 
 async def test_a_killed_server_that_returns_is_asked_again(
@@ -367,7 +367,7 @@ async def test_a_killed_server_that_returns_is_asked_again(
     await until(lambda: js._nc.is_connected)
     await send(js, "after")
 
-    assert await taken.all(2, within=5) == ["nexus.results.p.before", "nexus.results.p.after"]
+    assert await taken.all(2, within=5) == ["nexus.signals.p.before", "nexus.signals.p.after"]
     await until(inflow.healthy)
 
 
@@ -439,10 +439,10 @@ async def test_a_stop_finishes_what_is_in_hand_and_gives_back_the_rest(js: JetSt
 
     await inflow.stop()
 
-    assert handled == ["nexus.results.p.t0"]
+    assert handled == ["nexus.signals.p.t0"]
     taken = Taken()
     start(taken, ack_wait=30.0)
-    assert sorted(await taken.all(2, within=1)) == ["nexus.results.p.t1", "nexus.results.p.t2"]  # not after ack_wait
+    assert sorted(await taken.all(2, within=1)) == ["nexus.signals.p.t1", "nexus.signals.p.t2"]  # not after ack_wait
     await empty(js)
 
 
@@ -486,7 +486,7 @@ async def test_what_flows_is_measured(nc: Client, js: JetStreamContext) -> None:
     meter, taken = Meter(), Taken()
     inflow = Inflow(
         nc,
-        InflowSpec(stream=INBOX, durable="test", filters=RESULTS, handle=taken),
+        InflowSpec(stream=INBOX, durable="test", filters=SIGNALS, handle=taken),
         Settlement(nc, DeadLetters(Publisher(nc)), meter),
         meter,
     )
@@ -497,6 +497,6 @@ async def test_what_flows_is_measured(nc: Client, js: JetStreamContext) -> None:
     await inflow.stop()
 
     value = meter.registry.get_sample_value
-    assert value("nexus_messages_total", {"family": "results", "outcome": "done"}) == 5
+    assert value("nexus_messages_total", {"family": "signals", "outcome": "done"}) == 5
     assert value("nexus_handler_seconds_count", {"handler": "test"}) == len(taken.batches)
     assert value("nexus_inflow_pending_messages", {"durable": "test"}) == 0

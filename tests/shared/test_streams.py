@@ -111,7 +111,7 @@ async def test_missing_subjects_and_switches_are_added_and_messages_stay(nc: Cli
     js = nc.jetstream()
     inbox = next(config for config in TABLE if config.name == INBOX)
     timers = next(config for config in TABLE if config.name == TIMERS)
-    await js.add_stream(inbox.evolve(subjects=["nexus.results.*.*", "nexus.extra"]))
+    await js.add_stream(inbox.evolve(subjects=["nexus.signals.*.*", "nexus.extra"]))
     await js.add_stream(timers.evolve(allow_msg_schedules=False, allow_direct=False))
     await js.publish("nexus.extra", b"kept")
 

@@ -19,7 +19,7 @@ from shared.records import Record
 from shared.repository import Origin
 from shared.service import Parts, Runtime, running, service
 from shared.settings import Settings
-from shared.streams import EVENTS, INBOX
+from shared.streams import EVENTS, RESULTS
 from tests.shared.serving import Bake, Outside, until
 
 pytestmark = pytest.mark.nats
@@ -51,7 +51,7 @@ class Relay:
             return Parts(
                 inflows=[
                     InflowSpec(EVENTS, "coordinator-plans", ["nexus.events.planner.*.*"], self.hand_out),
-                    InflowSpec(INBOX, "coordinator-results", ["nexus.results.*.*"], self.settle),
+                    InflowSpec(RESULTS, "coordinator-results", ["nexus.results.*.*"], self.settle),
                 ]
             )
 
