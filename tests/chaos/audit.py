@@ -16,15 +16,16 @@ from nexus.supervisor import ask
 from services.coordinator.domain import Execution
 from services.planner.domain import Project
 from services.resource_manager.domain import Pool
+from shared.deadletters import letters
 from shared.domain import Aggregate
 from shared.eventlog import EventLog
 from shared.repository import Repository
 from shared.snapshots import Snapshots
-from shared.streams import DEAD, INBOX, SNAPSHOTS
+from shared.streams import SNAPSHOTS
 from tests.chaos.agents import EFFECTS, PREFIX
 from tests.chaos.foretold import foretold
 from tests.chaos.past import Past
-from tests.chaos.stage import Stage
+from tests.chaos.stage import Stage, unhandled
 from tests.chaos.workload import Wish
 
 A = TypeVar("A", bound=Aggregate)
@@ -156,10 +157,9 @@ async def _gauges(stage: Stage, service: str) -> dict[str, float]:
 
 async def left_over(js: JetStreamContext) -> list[str]:
     """Nothing was given up, and nothing waits."""
-    dead, inbox = await js.stream_info(DEAD), await js.stream_info(INBOX, subjects_filter=">")
-    found = [f"{dead.state.messages} dead letters"] if dead.state.messages else []
-    if inbox.state.messages:
-        found.append(f"{inbox.state.messages} messages are left in the inbox: {inbox.state.subjects}")
+    found = [f"{letter.subject} is dead: {letter.reason}" async for letter in letters(js)]
+    if left := await unhandled(js):
+        found.append(f"not handled: {left}")
     return found
 
 

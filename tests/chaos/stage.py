@@ -8,12 +8,15 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from nats.js import JetStreamContext
+from nats.js.api import RetentionPolicy, StorageType
+
 from nexus.client import Client
 from nexus.connection import connect
 from nexus.server import EmbeddedServer
 from nexus.supervisor import Supervisor
 from shared.settings import Settings
-from shared.streams import INBOX, provision
+from shared.streams import TABLE, provision
 from tests.chaos.agents import make_diary
 
 SERVICES = {
@@ -102,12 +105,22 @@ async def stage(data: Path, sync: str = "always", services: Mapping[str, str] = 
 
 
 async def rest(client: Client) -> None:
-    """Wait until nothing is said any more, and the inbox is empty; give up after half a minute."""
+    """Wait until nothing is said any more, and nothing waits to be handled; give up after half a minute."""
     end, calm = 0, 0
     for _ in range(60):
         await asyncio.sleep(0.5)
-        last, inbox = await client.end(), await client.nc.jetstream().stream_info(INBOX)
-        calm = calm + 1 if last == end and not inbox.state.messages else 0
+        last, left = await client.end(), await unhandled(client.nc.jetstream())
+        calm = calm + 1 if last == end and not left else 0
         if calm >= 2:
             return
         end = last
+
+
+async def unhandled(js: JetStreamContext) -> dict[str, int]:
+    """Return what waits in the streams that a message leaves when it was handled: subject to number."""
+    found: dict[str, int] = {}
+    for config in TABLE:
+        if config.retention == RetentionPolicy.WORK_QUEUE and config.storage == StorageType.FILE:
+            info = await js.stream_info(config.name or "", subjects_filter=">")
+            found |= info.state.subjects or {}
+    return found
