@@ -167,7 +167,7 @@ class ProjectView:
         self.reason = event.stop or self.reason
 
     def _coordinator_compensation_started(self, event: coordinator.CompensationStarted) -> None:
-        self.status, self.reason = "compensating", event.reason
+        self.status, self.reason, self.paused = "compensating", event.reason, False
         self._stand_down(event.at)
         for name in event.tasks:
             self.tasks[name].kind = "compensate"

@@ -125,7 +125,9 @@ class Performance:
                 self.points_missed += 1
             case coordinator.SignalReceived():
                 self.signals += 1
-            case coordinator.ExecutionPaused() | coordinator.ExecutionResumed() if project in self.active:
+            case coordinator.ExecutionPaused() | coordinator.ExecutionResumed() | coordinator.CompensationStarted() if (
+                project in self.active
+            ):
                 self.active[project].paused = isinstance(event, coordinator.ExecutionPaused)
             case coordinator.Ended():
                 self._end(project, event)

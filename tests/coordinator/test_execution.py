@@ -202,8 +202,44 @@ def test_event_driven_routes_a_failure_to_another_capability() -> None:
 
     world.fail("a")
 
+    asked = world.events[-1].requested
+    assert [(request.id, request.capability, request.avoid) for request in asked] == [("p.a.2", "senior", ("a",))]
     assert world.execution.request("a").capability == "senior"
     assert world.waiting == ["p.a.2"]
+
+
+def test_a_failure_is_routed_away_also_where_its_lease_could_be_carried_over() -> None:
+    world = World(carry=100).begin(planned(task("a", alternatives=["work"]), protocol="event_driven"))
+    world.grant()
+
+    world.fail("a")
+
+    assert world.working == []
+    assert world.waiting == ["p.a.2"]
+
+
+def test_the_total_clock_leaves_no_time_for_another_route() -> None:
+    story = planned(task("a", clocks={"total": 10}, alternatives=["senior", "chief"]), protocol="event_driven")
+    world = World().begin(story)
+    world.grant()
+
+    world.advance(11)
+
+    assert world.status("a") == "failed"
+    assert world.names().count("tasks_settled") == 1
+
+
+@pytest.mark.parametrize("clocks", [{"response": 10}, {"run": 10}])
+def test_what_an_agent_that_fell_silent_held_is_not_carried_over_to_the_other_path(clocks: dict[str, float]) -> None:
+    tasks = (task("main", clocks=clocks), task("fallback", waits_for=["main_failed"]))
+    world = World(carry=1000).begin(planned(*tasks, protocol="event_driven"))
+    while world.status("main") != "failed":
+        world.grant()
+        world.working.clear()
+        world.advance(11)
+
+    assert world.status("fallback") == "requested"
+    assert world.live == set()
 
 
 def test_event_driven_takes_the_other_path_after_a_failure_and_completes() -> None:
@@ -236,6 +272,22 @@ def test_the_absence_of_an_expected_signal_is_an_event_too() -> None:
     assert "sync_point_missed" in world.names()
     assert world.status("late") == "blocked"
     assert world.status("plan-b") == "done"
+
+
+def test_what_is_past_and_leads_to_nothing_wakes_nobody_up_again() -> None:
+    tasks = (task("a", clocks={"response": 1000}), task("late", waits_for=["approved"]))
+    missed = World().begin(planned(*tasks, protocol="event_driven", expects={"approved": 60}))
+    undone = World().begin(planned(task("a", compensate=True), task("b", "a"), timeout_minutes=1))
+    missed.grant()
+    missed.advance(61)
+    undone.grant()
+    undone.finish()
+    undone.decide(lambda e: e.cancel("enough", True, undone.now))
+    undone.advance(61)
+
+    assert missed.execution.next_wakeup({}) == (START + timedelta(seconds=1000), "response clock of a")
+    assert undone.execution.status == "compensating"
+    assert undone.execution.next_wakeup({}) is None, "it waits for capacity"
 
 
 def test_a_late_result_is_recorded_once_and_changes_nothing() -> None:
@@ -349,6 +401,68 @@ def test_cancel_with_rollback_undoes_what_is_done() -> None:
 
     assert world.status("a") == "undone"
     assert world.execution.status == "rolled_back"
+
+
+def test_a_paused_project_that_is_rolled_back_is_not_held_up_by_its_pause() -> None:
+    tasks = (task("a", compensate=True, retry={"attempts": 2, "initial": 5}), task("b", "a"))
+    world = World().begin(planned(*tasks))
+    world.grant()
+    world.finish()
+    world.decide(lambda e: e.pause(world.now))
+    world.decide(lambda e: e.cancel("enough", True, world.now))
+    world.grant()
+    world.fail("a")
+
+    world.advance(10)
+    world.run()
+
+    assert world.execution.status == "rolled_back"
+    assert world.status("a") == "undone"
+
+
+def test_undoing_has_all_the_time_that_doing_had() -> None:
+    world = World().begin(planned(task("a", compensate=True, clocks={"total": 10}), task("b", "a")))
+    world.grant()
+    world.finish()
+    world.now += timedelta(seconds=60)
+
+    world.decide(lambda e: e.cancel("enough", True, world.now))
+    world.advance()
+    world.run()
+
+    assert world.status("a") == "undone"
+
+
+def test_an_undoing_that_comes_together_with_a_late_result_counts() -> None:
+    tasks = (task("a", compensate=True), task("b", retry={"attempts": 3, "initial": 0}))
+    world = World().begin(planned(*tasks))
+    world.grant()
+    lost = next(dispatch for dispatch in world.working if dispatch.task == "b")
+    world.decide(lambda e: e.lose([lost.lease], "agent_lost", world.now))
+    world.working.remove(lost)
+    world.finish("a")
+    world.decide(lambda e: e.cancel("enough", True, world.now))
+    world.grant("a")
+
+    world.settle(("b", world.result(lost)), ("a", world.result(world.working[-1])))
+
+    assert world.names()[-2:] == ["tasks_settled", "compensation_settled"]
+    assert world.status("a") == "undone"
+
+
+def test_a_project_that_is_tried_again_late_has_its_whole_time_again() -> None:
+    world = World().begin(planned(task("a"), timeout_minutes=1))
+    world.grant()
+    world.fail("a")
+    world.now += timedelta(hours=5)
+
+    world.decide(lambda e: e.retry("a", world.now))
+    world.advance()
+    reopened = world.execution.status
+    world.advance(61)
+
+    assert reopened == "running"
+    assert world.execution.status == "failed"
 
 
 def test_retry_gives_a_failed_project_another_chance() -> None:
@@ -473,7 +587,9 @@ def test_any_story_ends_holds_nothing_and_folds_again_to_the_same_state(
         _happen(world, dice)
         running = {s.lease for s in world.execution.tasks.values() if s.status is Status.RUNNING}
         assert running == set(world.execution.leases) == world.live
-        assert world.over() or world.execution.paused or world.execution.next_wakeup({}) or world.waiting
+        wakeup = world.execution.next_wakeup({})
+        assert world.over() or world.execution.paused or wakeup or world.waiting
+        assert wakeup is None or wakeup[0] > world.now, "what is due was done, or it would be due for ever"
     if world.execution.paused:
         world.decide(lambda e: e.resume(world.now))
     for _ in range(300):

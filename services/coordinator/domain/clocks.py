@@ -47,12 +47,12 @@ def expired_clock(task: Task, state: TaskState, now: datetime, heard: datetime |
 
 
 def point_deadlines(execution: "ExecutionState") -> Iterator[tuple[datetime, str]]:
-    """Yield until when each expected sync point must have been reached."""
+    """Yield until when each expected sync point must have been reached, unless its absence was noted already."""
     config = execution.protocol
     if execution.started_at is None:
         return
     for point, seconds in config.expects.items():
-        if point not in execution.points:
+        if point not in execution.points and point not in execution.missed:
             yield execution.started_at + timedelta(seconds=seconds), point
     if config.sync_timeout is not None:
         yield from _waiting_points(execution, config.sync_timeout)
@@ -62,7 +62,7 @@ def _waiting_points(execution: "ExecutionState", timeout: float) -> Iterator[tup
     """Yield when tasks that wait for nothing but a sync point have waited long enough for it."""
     tasks = execution.tasks
     for point, waiters in execution.index.waiters.items():
-        if point in execution.points or point.endswith(("_failed", "_missed")):
+        if point in execution.points or point in execution.missed or point.endswith(("_failed", "_missed")):
             continue
         for task in waiters:
             depends_on = execution.index.tasks[task].depends_on
@@ -79,15 +79,20 @@ def task_wakeups(
     """Yield every moment at which one of these tasks needs another look, with the reason."""
     for name in tasks:
         state = execution.tasks[name]
-        if state.status is Status.RETRYING and state.retry_at is not None and not execution.paused:
+        if state.status is Status.RETRYING and state.retry_at is not None and not execution.held_back:
             yield state.retry_at, f"retry of {name}"
         for end, clock in attempt_deadlines(execution.index.tasks[name], state, heard.get(name)):
             yield end, f"{clock} clock of {name}"
 
 
 def wakeups(execution: "ExecutionState", heard: Mapping[str, datetime]) -> Iterator[tuple[datetime, str]]:
-    """Yield every moment at which the execution must look again, with the reason."""
+    """Yield every moment at which the execution must look again, with the reason.
+
+    Only moments at which something will be done: one that has passed and leads to nothing would come again and again.
+    """
     yield from task_wakeups(execution, execution.active, heard)
+    if execution.status != "running":
+        return
     if execution.deadline is not None:
         yield execution.deadline, "deadline of the project"
     if not execution.paused:

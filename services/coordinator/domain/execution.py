@@ -160,7 +160,7 @@ class Execution(Ending):
         return bool(overdue)
 
     def _retry_due(self, now: datetime, heard: Mapping[str, datetime]) -> bool:
-        if self.paused or (self.stopping and self.status == "running"):
+        if self.held_back:
             return False
         due = [task for task in self.active if _retry_is_due(self.tasks[task], now)]
         if due:
@@ -170,7 +170,7 @@ class Execution(Ending):
     def _miss_points(self, now: datetime, heard: Mapping[str, datetime]) -> bool:
         if self.paused or self.status != "running":
             return False
-        missed = next((point for end, point in point_deadlines(self) if end <= now and point not in self.missed), None)
+        missed = next((point for end, point in point_deadlines(self) if end <= now), None)
         if missed is None:
             return False
         waiters = [task for task in self.index.waiters.get(missed, ()) if self.tasks[task].status is Status.WAITING]

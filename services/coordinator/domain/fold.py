@@ -39,6 +39,7 @@ class ExecutionState(Aggregate):
     """A plan being carried out: where its tasks stand, what it holds, what it waits for."""
 
     TOPIC = "coordinator.execution"
+    FOLD = 2
     KEY_IS_PROJECT = True
 
     plan: Plan = field(default_factory=lambda: Plan(tasks=()))
@@ -53,6 +54,8 @@ class ExecutionState(Aggregate):
     stopping: str = ""
     """Why nothing new starts any more."""
     started_at: datetime | None = None
+    reopened_at: datetime | None = None
+    """When a command last made it go on after it had ended: its deadline counts from then."""
     ended_at: datetime | None = None
     tasks: dict[str, TaskState] = field(default_factory=dict)
     active: dict[str, None] = field(default_factory=dict)
@@ -78,8 +81,13 @@ class ExecutionState(Aggregate):
     @property
     def deadline(self) -> datetime | None:
         """Until when the whole execution must have ended."""
-        minutes = self.protocol.timeout_minutes
-        return self.started_at + timedelta(minutes=minutes) if self.started_at and minutes else None
+        since, minutes = self.reopened_at or self.started_at, self.protocol.timeout_minutes
+        return since + timedelta(minutes=minutes) if since and minutes else None
+
+    @property
+    def held_back(self) -> bool:
+        """Whether a back-off that is over has to wait on."""
+        return self.paused or (bool(self.stopping) and self.status == "running")
 
     @property
     def at_rest(self) -> bool:
@@ -118,9 +126,11 @@ class ExecutionState(Aggregate):
 
     def apply_compensation_started(self, event: CompensationStarted) -> None:
         self.status, self.stopping, self.undoing = "compensating", event.reason, list(event.tasks)
+        self.paused = False  # whoever asked for it wants it done
         self._stand_down(event.at)
         for task in event.tasks:
-            self.tasks[task].kind, self.tasks[task].failures = "compensate", 0
+            state = self.tasks[task]
+            state.kind, state.failures, state.losses, state.first = "compensate", 0, 0, None
         self._follow(event)
 
     def apply_task_retried(self, event: TaskRetried) -> None:
@@ -275,6 +285,7 @@ class ExecutionState(Aggregate):
         for task, state in self.tasks.items():
             if self.ended and state.status is Status.CANCELLED:
                 self._turn(task, Status.WAITING, now)
+        self.reopened_at = now if self.ended else self.reopened_at
         self.status, self.stopping, self.ended_at = "running", "", None
 
     def open_tasks(self) -> list[str]:

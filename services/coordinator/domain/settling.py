@@ -36,17 +36,20 @@ class Settling(ExecutionState):
         """Id of the task's present request or lease."""
         return f"{self.id}.{task}.{self.tasks[task].attempt}"
 
-    def request(self, task: str) -> CapacityRequest:
-        """What the next attempt of a task needs."""
+    def request(self, task: str, routed: Settlement | None = None) -> CapacityRequest:
+        """What the next attempt of a task needs; `routed` sends it elsewhere, and has not taken effect yet."""
         state, plan = self.tasks[task], self.index.tasks[task]
+        capability, avoid = self._capability(task), state.failed_on
+        if routed is not None and routed.reroute is not None:
+            capability, avoid = routed.reroute, tuple(dict.fromkeys((*avoid, routed.agent)))
         return CapacityRequest(
             id=f"{self.id}.{task}.{state.attempt + 1}",
             task=task,
-            capability=self._capability(task),
+            capability=capability,
             demand=plan.demands,
             priority=min(self.priority, plan.priority),
             agents=self.protocol.agents,
-            avoid=state.failed_on,
+            avoid=avoid,
         )
 
     def _capability(self, task: str) -> str:
@@ -123,7 +126,7 @@ class Settling(ExecutionState):
                 0.0 if lost else retry_delay(plan.retry, state.failures + 1, error, f"{self.id}.{task}.{state.attempt}")
             )
             again = now + timedelta(seconds=delay)
-        elif state.kind == "run":
+        elif state.kind == "run" and in_time:
             route = self.strategy.reroute(Outlook(self), task, state.routes)
         return Settlement(
             task=task,
@@ -148,9 +151,10 @@ class Settling(ExecutionState):
         stop = self._stop_reason(failed, changed)
         points = self._new_points(changed, failed)
         outlook = Outlook(self, changed, points)
-        freed = [self.tasks[task].lease for task, s in changed.items() if self.tasks[task].status is Status.RUNNING]
+        freed, gone = self._freed(settlements)
         withdrawn = [self.request_id(task) for task in changed if self.tasks[task].status is Status.REQUESTED]
-        dispatched, requested, released = self._go_on(outlook, freed, now, stopped=bool(stop))
+        routed = {s.task: s for s in settlements if s.reroute is not None}
+        dispatched, requested, released = self._go_on(outlook, freed, routed, now, stopped=bool(stop))
         self.record(
             TasksSettled(
                 at=now,
@@ -160,9 +164,18 @@ class Settling(ExecutionState):
                 reached=points,
                 dispatched=dispatched,
                 requested=requested,
-                released=(*released, *withdrawn),
+                released=(*released, *gone, *withdrawn),
             )
         )
+
+    def _freed(self, settlements: Iterable[Settlement]) -> tuple[list[str], list[str]]:
+        """Return the leases of attempts that ended: those whose agent said so and is free now, and the others."""
+        freed, gone = list[str](), list[str]()
+        for settlement in settlements:
+            state = self.tasks[settlement.task]
+            if settlement.status != "late" and state.status is Status.RUNNING:
+                (freed if settlement.status in ("done", "failed") else gone).append(state.lease)
+        return freed, gone
 
     def _stop_reason(self, failed: Sequence[str], changed: Mapping[str, Status]) -> str:
         outlook = Outlook(self, changed)
@@ -184,16 +197,16 @@ class Settling(ExecutionState):
         return [task for task in waiting if self.tasks[task].status is Status.WAITING]
 
     def _go_on(
-        self, outlook: Outlook, freed: list[str], now: datetime, *, stopped: bool
+        self, outlook: Outlook, freed: list[str], routed: Mapping[str, Settlement], now: datetime, *, stopped: bool
     ) -> tuple[tuple[Dispatch, ...], tuple[CapacityRequest, ...], tuple[str, ...]]:
         """Hand freed leases to tasks that may start now; ask for the rest, and give back what nobody can use."""
         if stopped or self.stopping or self.paused or self.status != "running":
             return (), (), tuple(freed)
         dispatched, requested = [], []
         for task in self.strategy.startable(outlook, outlook.next_to()):
-            lease = next((lease for lease in freed if self._carries(lease, task, now)), None)
+            lease = next((lease for lease in freed if task not in routed and self._carries(lease, task, now)), None)
             if lease is None:
-                requested.append(self.request(task))
+                requested.append(self.request(task, routed.get(task)))
             else:
                 freed.remove(lease)
                 held = self.leases[lease]
@@ -215,9 +228,10 @@ class Settling(ExecutionState):
         return fits and self._capability(task) in held.capabilities and held.agent not in state.failed_on
 
     def _settle_undoing(self, settlements: list[Settlement], now: datetime) -> None:
-        late = [s for s in settlements if s.status == "late"]
-        if late:
+        if late := [s for s in settlements if s.status == "late"]:
             self.record(TasksSettled(at=now, results=tuple(late)))
+        settlements = [s for s in settlements if s.status != "late"]
+        if not settlements:
             return
         freed = [self.tasks[s.task].lease for s in settlements if self.tasks[s.task].status is Status.RUNNING]
         asked = [self.request_id(s.task) for s in settlements if self.tasks[s.task].status is Status.REQUESTED]
