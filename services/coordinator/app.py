@@ -30,7 +30,9 @@ async def compose(runtime: Runtime) -> Parts:
     snapshots, every = runtime.snapshots, runtime.settings.snapshot_every
     executions = Repository(runtime.log, Execution, snapshots=snapshots, every=every)
     protocols = Repository(runtime.log, ProtocolDefinition, snapshots=snapshots, every=every)
-    conductor = Conductor(executions, runtime.log, runtime.publisher, runtime.timers)
+    conductor = Conductor(
+        executions, runtime.log, runtime.publisher, runtime.timers, lambda: runtime.nc.stats["reconnects"]
+    )
     policies = Policies(conductor, runtime.log)
     active = ActiveExecutions(runtime.log, snapshots)
     return Parts(

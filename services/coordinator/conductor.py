@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from contracts.base import Event
-from contracts.coordinator import ENDED, Consequences, Dispatch, TasksSettled
+from contracts.coordinator import ENDED, Consequences, Dispatch, TaskRetried, TaskSkipped, TasksSettled
 from contracts.envelope import decode
 from services.coordinator.assignments import Outgoing, assignment, withdrawal
 from services.coordinator.domain import Execution
@@ -52,8 +52,17 @@ def now() -> datetime:
 class Conductor:
     """Acts on executions: the log first, then assignments and timers, which can be told again from the log."""
 
-    def __init__(self, executions: Repository[Execution], log: Log, publisher: Publisher, timers: Timers) -> None:
-        self.executions, self.vitals = executions, Vitals()
+    def __init__(
+        self,
+        executions: Repository[Execution],
+        log: Log,
+        publisher: Publisher,
+        timers: Timers,
+        reconnects: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`reconnects`: how often the connection to the server was lost and found again so far."""
+        self.executions, self.vitals = executions, Vitals(now())
+        self._reconnects, self._excused = reconnects, reconnects()
         self._log, self._publisher, self._timers = log, publisher, timers
         self.lineage = Lineage(log, "planner")
         self._owed: dict[str, None] = {}
@@ -75,12 +84,11 @@ class Conductor:
     async def advance(self, project: str, *, origin: Origin | None = None) -> None:
         """Do what is due by now, one fact after the other."""
         traceparent = origin.traceparent if origin else None
-        heard = self.vitals.heard(project)
         with self._owing(project):
             for _ in range(STEPS):
                 change = await self.executions.change(
                     project,
-                    lambda execution: self._decide(execution, lambda e: e.advance(now(), heard), traceparent),
+                    lambda execution: self._decide(execution, self._advance, traceparent),
                     origin=origin,
                 )
                 await self._carry_out(project, change, traceparent)
@@ -142,33 +150,54 @@ class Conductor:
         """Carry out, for ever, what could not be carried out while the server was away."""
         while True:
             await asyncio.sleep(PAY_EVERY)
-            for project in list(self._owed):
-                with suppress(*OUTAGE):
-                    with suppress(AggregateNotFound):  # then nothing was recorded
-                        await self.resume(project)
-                        log.info("project %s goes on after an outage", project)
-                    self._owed.pop(project, None)
+            failures = [error for project in list(self._owed) if (error := await self._settle_debt(project))]
+            if failures:
+                raise failures[0]  # the loop says so, is started again and tries once more
+
+    async def _settle_debt(self, project: str) -> Exception | None:
+        """One project that cannot go on must not keep the others waiting."""
+        try:
+            with suppress(AggregateNotFound):  # then nothing was recorded
+                await self.resume(project)
+                log.info("project %s goes on after an outage", project)
+        except OUTAGE:
+            return None
+        except Exception as error:
+            log.exception("project %s cannot go on", project)
+            return error
+        self._owed.pop(project, None)
+        return None
 
     async def _latest(self, project: str) -> Origin:
         """The trace lives in the log: what goes on after a restart stays in it."""
         last = await self._log.last(project)
         return Origin.of(decode(last.state)) if last else Origin()
 
+    def _advance(self, execution: Execution) -> None:
+        execution.advance(now(), self._heard(execution, execution.active))
+
+    def _heard(self, execution: Execution, tasks: Iterable[str]) -> dict[str, datetime]:
+        if (reconnects := self._reconnects()) != self._excused:
+            self._excused = reconnects
+            self.vitals.excuse(now())
+        return self.vitals.heard(execution.id, tasks)
+
     def _decide(self, execution: Execution, decide: Callable[[Execution], R], traceparent: str | None) -> Outcome[R]:
         outcome = Outcome(decide(execution))
         facts = execution.pending
         for fact in facts:
             outcome.messages += _messages(execution, fact, traceparent)
-        heard = self.vitals.heard(execution.id)
         if facts:
             touched = [task for fact in facts for task in _touched(fact)]
+            heard = self._heard(execution, touched)
             outcome.wakeup = min((at for at, _ in task_wakeups(execution, touched, heard)), default=None)
             outcome.again = (
                 execution.at_rest
-                or facts[-1].NAME == "task_skipped"
+                or _frees_others(facts[-1])
                 or (outcome.wakeup is not None and outcome.wakeup <= facts[-1].at)
             )
         else:
+            heard = self._heard(execution, execution.active)
             outcome.wakeup = min((at for at, _ in wakeups(execution, heard)), default=None)
         return outcome
 
@@ -215,6 +244,11 @@ def _messages(execution: Execution, fact: Event, traceparent: str | None) -> lis
     for task, state in execution.stood_down(fact.at):
         messages.append(withdrawal(execution.id, task, state.attempt, state.agent, execution.stopping, traceparent))
     return messages
+
+
+def _frees_others(fact: Event) -> bool:
+    """Whether a command may have brought tasks back that the fact itself does not ask capacity for."""
+    return isinstance(fact, TaskSkipped) or (isinstance(fact, TaskRetried) and fact.by == "command")
 
 
 def _touched(fact: Event) -> list[str]:

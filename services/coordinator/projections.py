@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
+from nats.errors import Error
+
 from contracts.coordinator import ENDED
 from shared.records import Log, Logged
 from shared.snapshots import Snapshot, SnapshotStore
@@ -56,8 +58,11 @@ class ActiveExecutions:
 
     async def _checkpoint(self, every: int) -> None:
         if self.position - self._kept >= every:
-            await self._snapshots.save(NAME, Snapshot(FOLD, self.position, 0, list(self.projects)))
             self._kept = self.position
+            try:
+                await self._snapshots.save(NAME, Snapshot(FOLD, self.position, 0, list(self.projects)))
+            except Error as reason:
+                log.warning("the list of active projects was not saved: %r", reason)
 
 
 async def _attempt(resume: Callable[[str], Awaitable[None]], project: str) -> Exception | None:

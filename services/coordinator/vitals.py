@@ -14,16 +14,25 @@ NOTHING: dict[str, datetime] = {}
 
 
 class Vitals:
-    """Signs of life by attempt, and which assignments an agent seems never to have received."""
+    """Signs of life by attempt, and which assignments an agent seems never to have received.
 
-    def __init__(self) -> None:
+    What could not be heard is held against nobody: after a start or a lost connection every silence counts anew.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        self._since = now
         self._heard: dict[str, dict[str, datetime]] = {}
         self._given: dict[str, dict[Attempt, tuple[Dispatch, int]]] = defaultdict(dict)
         self._strange: dict[str, set[Attempt]] = {}
 
-    def heard(self, project: str) -> dict[str, datetime]:
-        """Return when each task of a project was last spoken of."""
-        return self._heard.get(project, NOTHING)
+    def heard(self, project: str, tasks: Iterable[str]) -> dict[str, datetime]:
+        """Return since when nobody has spoken of these tasks of a project."""
+        known, since = self._heard.get(project, NOTHING), self._since
+        return {task: max(known.get(task, since), since) for task in tasks}
+
+    def excuse(self, now: datetime) -> None:
+        """Count nobody's silence until now: it could not have been heard."""
+        self._since = now
 
     def gave(self, project: str, dispatches: Iterable[Dispatch]) -> None:
         """Note that attempts were given to agents."""
@@ -44,7 +53,9 @@ class Vitals:
     def beat(self, beat: Beat, now: datetime) -> list[tuple[str, Dispatch]]:
         """Take a sign of life; return attempts that two beats in a row did not mention: they must be sent again."""
         running = {(r.project, r.task, r.attempt) for r in beat.running}
-        for project, task, _ in running:
+        for project, task, _ in (
+            running & self._given[beat.agent].keys()
+        ):  # an attempt given up says nothing of the next
             self._heard.setdefault(project, {})[task] = now
         return self._missing(beat.agent, running)
 

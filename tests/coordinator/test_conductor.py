@@ -113,6 +113,80 @@ async def test_a_back_off_that_could_not_be_timed_is_timed_later(conductor: Cond
     assert outside.armed[-1] > datetime.now(UTC) + timedelta(seconds=50)
 
 
+async def test_a_project_that_cannot_go_on_does_not_keep_the_others_waiting(
+    conductor: Conductor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resumed: list[str] = []
+
+    async def resume(project: str) -> None:
+        resumed.append(project)
+        if project == "broken":
+            raise ValueError("no event of mine")
+
+    monkeypatch.setattr(conductor, "resume", resume)
+    for project in ("broken", "p"):
+        with suppress(KeyboardInterrupt), conductor._owing(project):
+            raise KeyboardInterrupt
+
+    with pytest.raises(ValueError, match="no event of mine"):
+        await asyncio.wait_for(conductor.pay(), 1)
+    with pytest.raises(ValueError, match="no event of mine"):
+        await asyncio.wait_for(conductor.pay(), 1)
+
+    assert resumed.count("p") == 1
+    assert resumed.count("broken") > 1
+
+
+@pytest.mark.parametrize("lost", ["process", "connection"])
+async def test_silence_that_nobody_could_have_heard_is_held_against_no_agent(
+    lost: str, conductor: Conductor, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await begun(conductor, clocks={"response": 0.2})
+    await granted(conductor)
+    await asyncio.sleep(0.3)
+
+    if lost == "connection":
+        conductor._excused -= 1
+    else:
+        log = conductor._log
+        conductor = Conductor(Repository(log, Execution), log, cast(Any, outside), cast(Any, outside))
+    await conductor.advance("p")  # a timer that became due meanwhile
+
+    assert (await conductor.executions.get("p")).tasks["a"].status == "running"
+    await asyncio.sleep(0.3)
+    await conductor.advance("p")
+    assert (await conductor.executions.get("p")).tasks["a"].losses == 1
+
+
+async def test_what_is_said_of_an_earlier_attempt_is_no_sign_of_life_of_the_next(conductor: Conductor) -> None:
+    await begun(conductor)
+    await granted(conductor)
+    began = conductor.vitals.heard("p", ["a"])
+
+    conductor.vitals.beat(said(0), module.now())
+    deaf = conductor.vitals.heard("p", ["a"])
+    conductor.vitals.beat(said(1), module.now())
+
+    assert deaf == began
+    assert conductor.vitals.heard("p", ["a"])["a"] > began["a"]
+
+
+async def test_what_comes_back_with_a_task_that_is_tried_again_asks_for_capacity_at_once(conductor: Conductor) -> None:
+    plan = planned(task("a"), task("b"))
+    await conductor.act("p", lambda e: e.begin(plan, None, "", module.now()), create=True)
+    await granted(conductor)
+    failed = TaskResult(
+        agent="x", attempt=1, lease="p.a.1", epoch=1, status="failed", error=ErrorInfo(message="broken")
+    )
+    await conductor.act("p", lambda e: e.settle([("a", failed)], module.now()))
+    await conductor.act("p", lambda e: e.cancel("enough", False, module.now()))
+
+    await conductor.act("p", lambda e: e.retry("a", module.now()))
+
+    execution = await conductor.executions.get("p")
+    assert {name: state.status for name, state in execution.tasks.items()} == {"a": "requested", "b": "requested"}
+
+
 async def test_work_that_was_taken_back_unheard_is_taken_back_again(conductor: Conductor, outside: Outside) -> None:
     await begun(conductor)
     await granted(conductor)
