@@ -67,9 +67,14 @@ class BulkReader:
         self._publish(writer, f"CONSUMER.CREATE.{self._stream}.{self._name} {self._inbox}.made", body)
         async with asyncio.timeout(self._timeout):
             while not (line := await reader.readline()).startswith((b"MSG ", b"HMSG ")):
-                if line.startswith(b"-ERR") or not line:
-                    raise OperationalError(f"{self._stream} cannot be read: {line.decode() or 'the server hung up'}")
-            answer = await reader.readexactly(int(line.split()[-1]) + 2)
+                if not line:
+                    raise ConnectionResetError("the server hung up")
+                if line.startswith(b"-ERR"):
+                    raise OperationalError(f"{self._stream} cannot be read: {line.decode()}")
+            try:
+                answer = await reader.readexactly(int(line.split()[-1]) + 2)
+            except asyncio.IncompleteReadError as error:
+                raise ConnectionResetError("the server hung up") from error
         if answer.startswith(b"NATS/1.0 503"):
             raise ConnectionResetError("no JetStream here")
         made = from_json(answer)

@@ -154,8 +154,8 @@ class Settlement:
         body = b"-NAK " + json.dumps({"delay": int(delay * 1e9)}).encode() if delay else b"-NAK"
         await self._nc.publish(message.reply, body)
 
-    async def settle(self, message: Incoming, error: Exception | None, *, quiet: bool = False) -> None:
-        """Do what `fate` says; `quiet` when the same error was told of already."""
+    async def settle(self, message: Incoming, error: Exception | None, *, quiet: bool = False) -> Verdict:
+        """Do what `fate` says, and return that; `quiet` when the same error was told of already."""
         verdict = fate(error, message.subject, message.deliveries)
         kind = family(message.subject)
         match verdict:
@@ -166,7 +166,7 @@ class Settlement:
                 if not quiet:
                     _tell(message, error, verdict)
                 await self.back(message, verdict.delay)
-                return
+                return verdict
             case Dead():
                 self._meter.settled(kind, "dead")
                 log.warning("%s: given up (%s): %s", message, verdict.code, verdict.reason)
@@ -178,6 +178,7 @@ class Settlement:
         if error and (refuse := self.refusals.get(kind)):
             await refuse(message, error)
         await self._nc.publish(message.reply, b"+TERM" if isinstance(verdict, Dead) else b"")
+        return verdict
 
 
 def _tell(message: Incoming, error: Exception | None, verdict: Retry) -> None:

@@ -19,7 +19,7 @@ from pydantic_core import to_json
 
 from contracts.envelope import Malformed
 from shared.consumers import Consumer
-from shared.delivery import OUTAGE, Settlement, family
+from shared.delivery import OUTAGE, Retry, Settlement, family
 from shared.incoming import Incoming
 from shared.loops import end
 from shared.metrics import Meter
@@ -63,6 +63,9 @@ class InflowSpec:
 
 class _Lost(Exception):
     """The consumer is gone or deaf."""
+
+
+EXPECTED = (_Lost, NatsError, TimeoutError, OSError)
 
 
 class Inflow:
@@ -111,11 +114,14 @@ class Inflow:
                     await self._begin()
                     failures = 0
                     await self._flow()
-                except (_Lost, NatsError, TimeoutError, OSError) as reason:
+                except Exception as reason:
                     if self._stopping:
                         break
                     self._open, self._lost = False, str(reason) or type(reason).__name__
-                    log.log(logging.WARNING if failures else logging.INFO, "%s: again: %s", self, self._lost)
+                    if isinstance(reason, EXPECTED):
+                        log.log(logging.WARNING if failures else logging.INFO, "%s: again: %s", self, self._lost)
+                    else:
+                        log.error("%s: crashed, again", self, exc_info=reason)
                     self._meter.restarted(self.spec.durable)
                     await asyncio.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
                     failures += 1
@@ -298,10 +304,13 @@ class Inflow:
         for message in failed:
             try:
                 # One outage fails a whole batch, and is told once.
-                await self._settlement.settle(message, message.error, quiet=message.error is told)
+                verdict = await self._settlement.settle(message, message.error, quiet=message.error is told)
             except OUTAGE as error:
                 log.warning("%s: could not be settled: %r", message, error)
                 await self._settlement.back(message, 1.0)
+            else:
+                if not isinstance(verdict, Retry):
+                    self._consumer.passed(message.position)
             told = message.error
 
 

@@ -52,7 +52,7 @@ class Wire:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
-        self._inbox, self._count = "", 0
+        self._inbox, self._count, self._reconnects = "", 0, 0
         self._waiting: dict[int, _Waiting] = {}
         self._out: list[bytes] = []
 
@@ -116,7 +116,7 @@ class Wire:
             if nc is None:
                 raise ConnectionClosedError
             reader, writer = await asyncio.wait_for(dial(nc), timeout)
-            self._inbox = f"{nc.new_inbox()}."
+            self._inbox, self._reconnects = f"{nc.new_inbox()}.", nc.stats["reconnects"]
             writer.write(f"SUB {self._inbox}* 1\r\n".encode())
             self._writer = writer
             self._reading = asyncio.create_task(self._read(reader, writer))
@@ -130,8 +130,9 @@ class Wire:
         now = loop.time()
         self._fail(lambda w: TimeoutError(f"no answer from {w.subject}") if w.deadline <= now else None)
         nc = self._nc()
-        if (nc is None or nc.is_closed) and self._reading is not None:
-            self._reading.cancel()  # nobody needs it any more
+        if self._reading is not None and (nc is None or nc.is_closed or nc.stats["reconnects"] != self._reconnects):
+            # Nobody needs it any more; or the client, which pings, found its server dead, and ours may be as silent.
+            self._reading.cancel()
         else:
             loop.call_later(SWEEP, self._sweep, writer)
 

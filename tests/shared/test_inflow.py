@@ -323,6 +323,51 @@ async def test_a_durable_of_the_log_that_was_deleted_goes_on_where_it_was(js: Je
     assert [subject.split(".")[3] for subject in taken.subjects] == ["a", "b", "c", "d"]
 
 
+async def test_a_durable_that_was_deleted_does_not_go_back_to_what_was_refused(
+    js: JetStreamContext, start: Start
+) -> None:
+    taken = Taken()
+
+    async def refuse(batch: list[Incoming]) -> None:
+        await taken(batch)
+        if ".a." in batch[0].subject:
+            raise DomainError("no")
+
+    await js.publish("nexus.events.planner.a.project_created", b"{}")
+    inflow = start(refuse, stream=EVENTS, filters=["nexus.events.>"])
+    await taken.all(1)
+    await js.publish("nexus.events.planner.b.project_created", b"{}")
+    await taken.all(2)
+    await asyncio.sleep(0.1)
+
+    await js.delete_consumer(EVENTS, "test")
+    await js.publish("nexus.events.planner.c.project_created", b"{}")
+    await taken.all(3)
+    await until(inflow.healthy)
+
+    assert [subject.split(".")[3] for subject in taken.subjects] == ["a", "b", "c"]
+
+
+async def test_a_crash_is_told_and_its_messages_are_taken_again(
+    js: JetStreamContext, start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    taken, settle, crashes = Taken(), Inflow._settle, iter([KeyError("our bug")])
+
+    async def crash_once(inflow: Inflow, batch: list[Incoming]) -> None:
+        for bug in crashes:
+            raise bug
+        await settle(inflow, batch)
+
+    monkeypatch.setattr(Inflow, "_settle", crash_once)
+    inflow = start(taken)
+    await send(js, "a")
+
+    assert await taken.all(2) == ["nexus.signals.p.a"] * 2
+    await empty(js)
+    await until(inflow.healthy)
+    assert "crashed, again" in caplog.text
+
+
 async def test_a_stream_that_was_made_anew_is_read_from_its_start(js: JetStreamContext, start: Start) -> None:
     taken = Taken()
     start(taken, stream="NEXUS_AGENTS", filters=["nexus.agents.*.*"])

@@ -144,6 +144,17 @@ async def test_it_is_gone_soon_after_its_client(nc: Client, nats_url: str) -> No
     await soon(lambda: wire._writer is None)
 
 
+async def test_it_follows_its_client_to_a_new_connection(nc: Client, wire: Wire) -> None:
+    await wire.request(ECHO, b"")
+    old = wire._writer
+
+    nc.stats["reconnects"] += 1  # as if the server had fallen silent: nothing closes a connection then
+
+    await soon(lambda: wire._writer is None)
+    assert await wire.request(ECHO, b"new") == (b"", b"new")
+    assert wire._writer is not old
+
+
 async def test_a_client_has_one(nc: Client) -> None:
     assert Wire.of(nc) is Wire.of(nc)
 
