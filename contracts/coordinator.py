@@ -9,7 +9,7 @@ from contracts.base import Command, Event, Message, Token
 from contracts.work import Demand, Fields, Plan, ProtocolConfig
 
 AttemptKind = Literal["run", "compensate"]
-SettledAs = Literal["done", "failed", "lost", "timed_out", "cancelled", "late"]
+SettledAs = Literal["done", "failed", "lost", "timed_out", "late"]
 
 
 class CapacityRequest(Message):

@@ -174,7 +174,7 @@ class LeaseExpired(Event):
     leases: tuple[str, ...]
     agent: Token
     reason: str
-    """`agent_lost`, `agent_restarted`, `agent_left` or `term`."""
+    """`agent_lost`, `agent_restarted` or `agent_left`."""
 
 
 class ScalingAdvised(Event):

@@ -1,13 +1,12 @@
 """What a plan is made of: tasks and what they need. Planner, coordinator and resource manager share these shapes."""
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from contracts.base import Message, Token
 
 Fields = dict[str, Any]
-ProtocolType = Literal["synchronous", "asynchronous", "event_driven"]
 
 
 class Demand(Message):

@@ -289,8 +289,6 @@ class ProjectView:
             task.seconds = settlement.seconds
             task.output = settlement.output if done == "done" else task.output
             self._turn(settlement.task, done, now)
-        elif settlement.status == "cancelled":
-            self._turn(settlement.task, "cancelled", now)
         elif settlement.retry_at is not None:
             self._turn(settlement.task, "retrying", now)
         elif settlement.reroute is not None:

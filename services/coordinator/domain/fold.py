@@ -31,8 +31,6 @@ from contracts.work import Fields, Plan, ProtocolConfig
 from services.coordinator.domain.state import BUSY, OPEN, Held, PlanIndex, Status, TaskState
 from shared.domain import Aggregate
 
-_SETTLED = {"done": Status.DONE, "cancelled": Status.CANCELLED}
-
 
 @dataclass
 class ExecutionState(Aggregate):
@@ -226,9 +224,9 @@ class ExecutionState(Aggregate):
             state.given_up = tuple(attempt for attempt in state.given_up if attempt != settlement.attempt)
             return
         state.seconds, state.error, state.retry_at = settlement.seconds, settlement.error, settlement.retry_at
-        if settlement.status in _SETTLED:
+        if settlement.status == "done":
             state.output = settlement.output
-            self._turn(settlement.task, _SETTLED[settlement.status], now)
+            self._turn(settlement.task, Status.DONE, now)
             return
         self._count_failure(state, settlement)
         if settlement.retry_at is not None:

@@ -6,7 +6,7 @@ Others come as plug-ins: an entry point of the group `nexus.protocols` that name
 from collections.abc import Iterable
 from typing import Protocol as Interface
 
-from services.coordinator.domain.state import BUSY, OPEN, Outlook, Status
+from services.coordinator.domain.state import BUSY, OPEN, Outlook
 from shared.domain import DomainError
 
 
@@ -98,15 +98,3 @@ def protocol(name: str) -> Protocol:
     except KeyError:
         known = ", ".join(sorted(PROTOCOLS))
         raise UnknownProtocol(f"there is no protocol {name!r}; installed are: {known}") from None
-
-
-__all__ = [
-    "PROTOCOLS",
-    "Asynchronous",
-    "EventDriven",
-    "Protocol",
-    "Status",
-    "Synchronous",
-    "UnknownProtocol",
-    "protocol",
-]
