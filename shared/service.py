@@ -168,7 +168,7 @@ class Frame:
             js=self._nc.jetstream(timeout=5),
             log=self._log,
             snapshots=Snapshots(self._nc, self.name),
-            timers=Timers(self._nc, publisher, self.name),
+            timers=Timers(publisher, self.name),
             publisher=publisher,
             meter=self._meter,
         )

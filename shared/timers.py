@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
-from nats.aio.client import Client
-
 from contracts.base import is_token
 from contracts.envelope import CONTENT_TYPE, CloudEvent, encode
 from shared.inflow import Incoming, InflowSpec
@@ -31,12 +29,12 @@ class Due:
 
 
 class Timers:
-    """The timers of one service, one per key."""
+    """The timers of one service, one per key. One that is not needed any more rings once, for nothing."""
 
-    def __init__(self, nc: Client, publisher: Publisher, service: str) -> None:
-        self._nc, self._publisher, self._service = nc, publisher, service
+    def __init__(self, publisher: Publisher, service: str) -> None:
+        self._publisher, self._service = publisher, service
         self._armed: dict[str, datetime] = {}
-        """Until they are heard of, or disarmed."""
+        """Until they are heard of."""
         self._arming: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def arm(self, key: str, at: datetime, *, project: str | None = None, traceparent: str | None = None) -> bool:
@@ -55,11 +53,6 @@ class Timers:
             await self._publisher.store(subject, *self._schedule(key, at, project, traceparent))
             self._armed[key] = at
             return True
-
-    async def disarm(self, key: str) -> None:
-        """Forget the timer of `key`."""
-        self._armed.pop(key, None)
-        await self._nc.jetstream(timeout=5).purge_stream(TIMERS, subject=f"nexus.timers.{self._service}.{key}")
 
     def inflow(self, handle: Callable[[list[Due]], Awaitable[None]], *, batch: int = 256) -> InflowSpec:
         """Return the inflow that hands over the timers that are due."""
