@@ -1,5 +1,6 @@
 """What becomes of a command: each one gets exactly one outcome, on `nexus.outcomes.<command id>`."""
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import Field
@@ -14,6 +15,11 @@ class Problem(Message):
     """Where, as a JSON pointer (RFC 6901); empty for the whole input."""
     message: str
     """What is wrong, and what would be right."""
+
+
+def pointer(place: Iterable[int | str]) -> str:
+    """Return a place as a JSON pointer (RFC 6901)."""
+    return "".join(f"/{str(token).replace('~', '~0').replace('/', '~1')}" for token in place)
 
 
 class Outcome(Message):

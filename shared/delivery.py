@@ -20,7 +20,7 @@ from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
 from contracts.envelope import Malformed
-from contracts.outcomes import Problem
+from contracts.outcomes import Problem, pointer
 from shared.deadletters import DeadLetters
 from shared.domain import DomainError, NotYet
 from shared.incoming import Incoming
@@ -122,11 +122,6 @@ def problems_of(error: Exception) -> tuple[Problem, ...]:
         Problem(pointer=pointer(found["loc"]), message=found["msg"])
         for found in error.errors(include_url=False, include_context=False, include_input=False)
     )
-
-
-def pointer(place: tuple[int | str, ...]) -> str:
-    """Return a place as a JSON pointer (RFC 6901)."""
-    return "".join(f"/{str(token).replace('~', '~0').replace('/', '~1')}" for token in place)
 
 
 Refusal = Callable[[Incoming, Exception], Awaitable[None]]

@@ -10,6 +10,7 @@ from nats.errors import Error as NatsError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from contracts.outcomes import pointer
 from nexus.client import OutcomeUnknown, PayloadTooLarge, Refused, UnknownProject
 from services.gateway.models import ProblemDetails, ProblemError
 from shared.deadletters import NoSuchLetter
@@ -131,11 +132,6 @@ def _error(found: Any) -> ProblemError:
     if place == "body":
         return ProblemError(pointer=pointer(path), detail=message)
     return ProblemError(parameter=str(path[0]) if path else place, detail=message)
-
-
-def pointer(path: Sequence[int | str]) -> str:
-    """Return a place in the body as a JSON pointer (RFC 6901)."""
-    return "".join(f"/{str(token).replace('~', '~0').replace('/', '~1')}" for token in path)
 
 
 def _http(_: Request, error: HTTPException) -> Response:

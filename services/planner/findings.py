@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from contracts import outcomes
 from contracts.outcomes import Problem
 from shared.domain import DomainError
 
@@ -42,7 +43,7 @@ def refuse(findings: Iterable[Finding]) -> None:
 
 def pointer(*parts: str | int) -> str:
     """Return the JSON pointer to a place."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+    return outcomes.pointer(parts)
 
 
 def meant(word: str, known: Iterable[str], alike: float = 0.6) -> str:

@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 from pydantic import BaseModel, ValidationError
 
 from contracts.envelope import Malformed
-from contracts.outcomes import Problem
+from contracts.outcomes import Problem, pointer
 from shared.deadletters import DeadLetters, NoSuchLetter, letters, redrive
 from shared.delivery import (
     DELAYS,
@@ -24,7 +24,6 @@ from shared.delivery import (
     Verdict,
     family,
     fate,
-    pointer,
     problems_of,
     say,
 )
