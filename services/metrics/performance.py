@@ -14,6 +14,8 @@ from services.metrics.distribution import Distribution
 from services.metrics.trends import Trends
 
 RESOURCES = ("cpu", "memory", "disk", "network")
+WORKERS = 1000
+"""Agents whose work is remembered; of those that are gone, the ones that ended something last."""
 ENDINGS = ("completed", "failed", "cancelled", "rolled_back")
 
 
@@ -70,7 +72,7 @@ class Performance:
     """Slots of each agent that is there."""
     lost: int = 0
     work: dict[str, Work] = field(default_factory=dict)
-    """By agent."""
+    """By agent, whoever ended something last at the end."""
     capacity: Capacity = field(default_factory=Capacity)
     leases: dict[str, Holding] = field(default_factory=dict)
     held: dict[str, float] = field(default_factory=dict)
@@ -121,6 +123,8 @@ class Performance:
             case coordinator.TaskRetried():
                 self.retried += len(event.tasks)
                 self.active.setdefault(project, Under("", event.at))
+            case coordinator.TaskSkipped():
+                self.active.setdefault(project, Under("", event.at))
             case coordinator.SyncPointMissed():
                 self.points_missed += 1
             case coordinator.SignalReceived():
@@ -143,13 +147,19 @@ class Performance:
     def _settle(self, settlement: Settlement, at: datetime) -> None:
         self.settled[settlement.status] += 1
         self.trends.count(at, f"tasks_{settlement.status}")
-        work = self.work.setdefault(settlement.agent or "nobody", Work())
+        work = self._work_of(settlement.agent or "nobody")
         if settlement.status == "done":
             work.done += 1
             self.task_seconds.add(settlement.seconds)
         else:
             work.failed += 1
         work.seconds += settlement.seconds
+
+    def _work_of(self, agent: str) -> Work:
+        work = self.work[agent] = self.work.pop(agent, Work())
+        if len(self.work) > WORKERS and (gone := next((name for name in self.work if name not in self.agents), None)):
+            del self.work[gone]
+        return work
 
     def _manage(self, event: Event) -> None:
         match event:

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from contracts.coordinator import ExecutionCompleted, ExecutionStarted, Settlement, TasksSettled
+from contracts.coordinator import (
+    ExecutionCompleted,
+    ExecutionFailed,
+    ExecutionStarted,
+    Settlement,
+    TaskSkipped,
+    TasksSettled,
+)
 from contracts.resource_manager import (
     AgentJoined,
     AgentLost,
@@ -52,6 +59,28 @@ def test_a_project_that_completes_is_counted_with_its_duration() -> None:
     assert found["tasks"]["done"] == 1
     assert found["tasks"]["average_seconds"] == 2
     assert found["agents"]["a"]["done"] == 1
+
+
+def test_agents_that_come_once_and_never_again_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.metrics.performance.WORKERS", 3)
+    view = Performance()
+    view.apply("default", AgentJoined(at=AT, agent="here", instance="1", capabilities=("c",)))
+
+    for agent in ("here", "old", "older", "old", "new"):
+        done = Settlement(task="t", attempt=1, status="done", agent=agent, seconds=2)
+        view.apply("p", TasksSettled(at=AT, results=(done,)))
+
+    assert {name: work.done for name, work in view.work.items()} == {"here": 1, "old": 2, "new": 1}
+
+
+def test_a_project_that_a_skip_reopens_is_under_way_again() -> None:
+    view = Performance()
+    view.apply("p", ExecutionStarted(at=AT, plan=Plan(tasks=())))
+    view.apply("p", ExecutionFailed(at=later(1), seconds=1, reason="broken"))
+
+    view.apply("p", TaskSkipped(at=later(2), task="t"))
+
+    assert report(view, 3, later(2))["projects"]["active"] == 1
 
 
 def test_utilisation_is_what_leases_hold_of_what_there_is() -> None:
