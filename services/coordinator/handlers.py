@@ -114,7 +114,7 @@ class Handlers:
         try:
             planned = await self._policies.planned(cmd.project)
         except NotPlanned as error:
-            raise await self._absent(cmd.project, origin) from error
+            raise await self._absent(cmd.project, origin, "it has no plan, its history says why") from error
         async with self._conductor.lineage.join(cmd.project, origin, "obey command") as own:
             sequence = await self._policies.begin(cmd.project, planned, config, cmd.protocol or "", own)
         return Accepted(sequence, {"project": cmd.project})
@@ -124,13 +124,13 @@ class Handlers:
             async with self._conductor.lineage.join(project, origin, "obey command") as own:
                 change = await self._conductor.act(project, decide, origin=own)
         except AggregateNotFound as error:
-            raise await self._absent(project, origin) from error
+            raise await self._absent(project, origin, "approve its plan or execute it first") from error
         return Accepted(change.sequence, {"project": project})
 
-    async def _absent(self, project: str, origin: Origin) -> DomainError:
-        """Return why nothing can be done to a project of which no execution is known."""
+    async def _absent(self, project: str, origin: Origin, why: str) -> DomainError:
+        """Return why nothing can be done to a project of which no execution is known, or no plan."""
         if not self._patience.over(origin.once or ""):
             return NotStarted(f"project {project} is not being carried out")
         if await self._policies.is_described(project):
-            return NeverStarted(f"project {project} is not being carried out: approve its plan or execute it first")
+            return NeverStarted(f"project {project} is not being carried out: {why}")
         return UnknownProject(f"there is no project {project}")

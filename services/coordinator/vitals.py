@@ -62,8 +62,9 @@ class Vitals:
     def strangers(self, beat: Beat) -> set[Attempt]:
         """Return attempts that two beats in a row mention and nobody gave: perhaps they were taken back, unheard."""
         running = {(r.project, r.task, r.attempt) for r in beat.running} - self._given[beat.agent].keys()
-        before = self._strange.get(beat.agent, set())
-        self._strange[beat.agent] = running
+        before = self._strange.pop(beat.agent, set())
+        if running:
+            self._strange[beat.agent] = running
         return running & before
 
     def _missing(self, agent: str, running: set[Attempt]) -> list[tuple[str, Dispatch]]:
