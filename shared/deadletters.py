@@ -103,7 +103,8 @@ async def redrive(nc: Client, sequence: int) -> int:
 
 def _letter_id(message: Incoming) -> str:
     # A broken agent beats on and on: of what only its last word counts for, one letter in a while is enough.
-    return message.subject if message.stream == AGENTS else f"{message.stream}-{message.position}"
+    # A stream in memory counts from one again after a restart of its server, so its time is part of the name.
+    return message.subject if message.stream == AGENTS else f"{message.stream}-{message.position}-{message.stored_ns}"
 
 
 def _letter(found: RawStreamMsg) -> DeadLetter:

@@ -32,7 +32,7 @@ from shared.incoming import Incoming
 from shared.metrics import Meter
 from shared.publisher import Publisher
 from shared.repository import AggregateNotFound
-from shared.streams import DEAD, INBOX, provision
+from shared.streams import DEAD, INBOX, RESULTS, provision
 
 COMMAND, RESULT, SIGNAL = "nexus.commands.planner.create_project", "nexus.results.p.t", "nexus.signals.p.ready"
 EVENT, DUE, BEAT = "nexus.events.planner.p.project_planned", "nexus.due.coordinator.p", "nexus.agents.a.beat"
@@ -153,9 +153,9 @@ def test_pointers_escape_what_they_must() -> None:
 # Against a server
 
 
-async def taken(nc: Client, subject: str) -> Incoming:
+async def taken(nc: Client, subject: str, stream: str = INBOX) -> Incoming:
     """Take the next message of a subject the way every consumer does."""
-    subscription = await nc.jetstream().pull_subscribe(subject, durable="test", stream=INBOX)
+    subscription = await nc.jetstream().pull_subscribe(subject, durable="test", stream=stream)
     message: Msg = (await subscription.fetch(1, timeout=5))[0]
     await subscription.unsubscribe()
     return Incoming(message)
@@ -220,6 +220,17 @@ async def test_the_same_message_given_up_twice_is_one_letter(nc: Client, js: nat
         await settlement(nc).settle(message, Refused("no"))
 
     assert (await js.stream_info(DEAD)).state.messages == 1
+
+
+@pytest.mark.nats
+async def test_a_stream_that_counts_from_one_again_loses_no_letter(nc: Client, js: nats.js.JetStreamContext) -> None:
+    for _ in range(2):
+        await js.publish("nexus.results.p.a", b"{}")
+        await settlement(nc).settle(await taken(nc, "nexus.results.p.a", RESULTS), Refused("no"))
+        await js.delete_stream(RESULTS)
+        await provision(nc)
+
+    assert (await js.stream_info(DEAD)).state.messages == 2
 
 
 @pytest.mark.nats
