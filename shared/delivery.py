@@ -169,7 +169,9 @@ class Settlement:
             case Done():
                 self._meter.settled(kind, "refused" if error else "done")
                 if error:
-                    log.info("%s: refused (%s): %s", message, verdict.code, error)
+                    # Who sent something from outside is told; what is refused of history, nobody else hears of.
+                    level = logging.INFO if kind in GIVEN_UP else logging.WARNING
+                    log.log(level, "%s: refused (%s): %s", message, verdict.code, error)
         if error and (refuse := self.refusals.get(kind)):
             await refuse(message, error)
         await self._nc.publish(message.reply, b"+TERM" if isinstance(verdict, Dead) else b"")

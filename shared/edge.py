@@ -109,6 +109,9 @@ class Edge:
                 await self._look()
             except (NatsError, TimeoutError, OSError) as error:
                 self._trouble = str(error) or type(error).__name__
+            except Exception as error:  # nobody else would look after it
+                log.exception("subscriber %s", self.durable)
+                self._trouble = f"{type(error).__name__}: {error}"
 
     async def _look(self) -> None:
         try:

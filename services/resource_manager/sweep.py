@@ -27,15 +27,16 @@ class Sweep:
     async def run(self) -> None:
         """Go round for ever."""
         while True:
-            pause, began = await self._pause(), time.monotonic()
-            await asyncio.sleep(pause)
-            if time.monotonic() - began > 2 * pause + SHORTEST:  # this process was asleep, or had no time to listen
-                self._watch.excuse()
             try:
+                pause, began = await self._pause(), time.monotonic()
+                await asyncio.sleep(pause)
+                if time.monotonic() - began > 2 * pause + SHORTEST:  # this process was asleep, or had no time to listen
+                    self._watch.excuse()
                 await self._round()
             except OUTAGE as reason:
                 log.warning("the pool is not looked after now: %r", reason)
                 self._watch.excuse()
+                await asyncio.sleep(LONGEST)
 
     async def _pause(self) -> float:
         """Return the seconds until the next round: often enough for the most lively agent and the shortest lease."""
