@@ -76,7 +76,7 @@ def _event_subject(aggregate: str, event: Event) -> str:
 
 def _enveloped(message: Message, aggregate: str, actor: str, sequence: int = 0, kind: str = "") -> CloudEvent:
     named = message if isinstance(message, Command | Event) else None
-    name = kind or wire_type(type(named))  # type: ignore[arg-type]
+    name = kind or wire_type(type(named))  # type: ignore[arg-type]  # without a kind it is one of these
     return CloudEvent(
         id=f"{name.rpartition('.')[2].replace('_', '-')}-1",
         type=name,

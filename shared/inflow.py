@@ -172,7 +172,7 @@ class Inflow:
         if self._nc.is_connected:
             if self._subscription:
                 # What is on its way arrives, so that it can be given back.
-                await self._subscription.drain()  # type: ignore[no-untyped-call]
+                await self._subscription.drain()  # type: ignore[no-untyped-call]  # nats-py says no types
             for message in self._arrived:
                 await self._settlement.back(message)
         self._arrived, self._subscription = [], None

@@ -56,7 +56,7 @@ class EventMapper:
         """Wrap an event for the log."""
         kind, origin, identity = type(event), origin or NOWHERE, urandom(16).hex()
         constants, has_project = _constants(kind)
-        about: str | None = event.project if has_project else None  # type: ignore[attr-defined]
+        about: str | None = event.project if has_project else None  # type: ignore[attr-defined]  # `has_project` says so
         body = constants | {
             "id": identity,
             "subject": aggregate_id,
@@ -143,7 +143,7 @@ def _constants(kind: type[Event]) -> tuple[dict[str, Any], bool]:
 def _reader(kind: type[Event]) -> TypeAdapter[Any]:
     """One pass from bytes to the typed event, without Python objects in between."""
     return TypeAdapter(
-        TypedDict(  # type: ignore[operator]
+        TypedDict(  # type: ignore[operator]  # made at run time
             f"{kind.__name__}Envelope",
             {"data": kind, "dataversion": NotRequired[int], "idempotencykey": NotRequired[str | None]},
         )

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
@@ -83,8 +83,8 @@ class Projection(Generic[V]):
             self._move()
             raise
 
-    async def _consume(self, source: AsyncIterator[list[Logged]]) -> None:
-        async with aclosing(source) as portions:  # type: ignore[type-var]
+    async def _consume(self, source: AsyncGenerator[list[Logged]]) -> None:
+        async with aclosing(source) as portions:
             async for events in portions:
                 self._take(events)
                 if self._due():

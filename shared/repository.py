@@ -104,7 +104,8 @@ class Repository(Generic[A]):
         aggregate = copy.aggregate
         if origin and origin.once and origin.once in aggregate.causes:
             self._keep(key, copy)
-            return Change(None, await self._sequence(key, aggregate.causes[origin.once]), [], repeated=True)  # type: ignore[arg-type]
+            sequence = await self._sequence(key, aggregate.causes[origin.once])
+            return Change(None, sequence, [], repeated=True)  # type: ignore[arg-type]  # as `repeated` says
         before = aggregate.version
         try:
             result = decide(aggregate)

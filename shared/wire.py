@@ -68,7 +68,7 @@ class Wire:
             raise NoRespondersError
         return answer
 
-    async def collect(self, subject: str, payload: bytes, *, timeout: float = 5.0) -> tuple[list[Answer], bytes]:  # noqa: ASYNC109
+    async def collect(self, subject: str, payload: bytes, *, timeout: float = 5.0) -> tuple[list[Answer], bytes]:  # noqa: ASYNC109 - see above
         """Ask and wait for all answers; return them and the headers of the message that said it was the last."""
         if self._writer is None:
             await self._open(timeout)
@@ -108,7 +108,7 @@ class Wire:
         if self._writer is not None:
             self._writer.write(b"".join(out))
 
-    async def _open(self, timeout: float) -> None:  # noqa: ASYNC109
+    async def _open(self, timeout: float) -> None:  # noqa: ASYNC109 - see above
         async with self._opening:
             if self._writer is not None:
                 return

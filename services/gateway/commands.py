@@ -183,7 +183,7 @@ async def redrive(letter: Annotated[int, Path(ge=1)], gateway: Gateway) -> Redri
 
 async def _ask(request: Request, gateway: State, cmd: Command, key: str | None) -> Done:
     """Send a command about a project; one that nobody knows is told at once, its service would wait for it."""
-    await _must_exist(gateway, cmd.project)  # type: ignore[attr-defined]
+    await _must_exist(gateway, cmd.project)  # type: ignore[attr-defined]  # all that come here have one
     return _done(await _send(request, gateway, cmd, key))
 
 

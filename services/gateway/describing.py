@@ -21,7 +21,7 @@ def describe(app: FastAPI, *, token: bool) -> None:
             _correct(plain(), token)
         return plain()
 
-    app.openapi = openapi  # type: ignore[method-assign]
+    app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI means it to be extended
 
 
 def _correct(document: dict[str, Any], token: bool) -> None:

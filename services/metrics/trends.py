@@ -21,7 +21,7 @@ class Trends:
     def count(self, at: datetime, name: str, amount: float = 1) -> None:
         """Add to what happened at that time."""
         for period, (seconds, _) in PERIODS.items():
-            self._at(period, int(at.timestamp() // seconds))[name] += amount  # type: ignore[assignment]
+            self._at(period, int(at.timestamp() // seconds))[name] += amount  # type: ignore[assignment]  # a Counter adds floats, too
 
     def hold(self, since: datetime, until: datetime, held: Mapping[str, float]) -> None:
         """Add resource-seconds for a time in which what was held did not change."""
@@ -31,7 +31,7 @@ class Trends:
             for number, share in _shares(since.timestamp(), until.timestamp(), seconds, kept):
                 counts = self._at(period, number)
                 for name, amount in held.items():
-                    counts[f"{name}_seconds"] += amount * share  # type: ignore[assignment]
+                    counts[f"{name}_seconds"] += amount * share  # type: ignore[assignment]  # a Counter adds floats, too
 
     def _at(self, period: str, number: int) -> Counter[str]:
         series: dict[int, Counter[str]] = getattr(self, period)
