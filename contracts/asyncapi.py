@@ -17,8 +17,8 @@ PARAMETERS = {
 }
 
 
-MODULES = (coordinator, metrics, planner, resource_manager)
-"""Importing them is what fills the registries."""
+OURS = frozenset(module.__name__ for module in (coordinator, metrics, planner, resource_manager))
+"""A registry also knows what others, such as tests, define for themselves."""
 
 
 def document() -> dict[str, Any]:
@@ -48,8 +48,12 @@ def _rows() -> list[tuple[str, str, str, str, str | None]]:
     """Address, message type, action, summary, address of the answer."""
     rows: list[tuple[str, str, str, str, str | None]] = []
     for subject, command in sorted(COMMANDS.items()):
+        if command.__module__ not in OURS:
+            continue
         rows.append((subject, wire_type(command), "receive", _first(command), "nexus.outcomes.{command}"))
     for _, event in sorted(EVENTS.items()):
+        if event.__module__ not in OURS:
+            continue
         tail = ".{project}" if "project" in event.model_fields else ""
         address = f"nexus.events.{event.SERVICE}.{{aggregate}}.{event.NAME}{tail}"
         rows.append((address, wire_type(event), "send", _first(event), None))
