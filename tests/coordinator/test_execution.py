@@ -10,8 +10,9 @@ from pydantic import TypeAdapter
 
 from contracts.coordinator import ENDED
 from contracts.planner import ProjectPlanned
+from contracts.work import ProtocolConfig
 from services.coordinator.domain import Execution
-from services.coordinator.domain.execution import AlreadyEnded, NotPossible
+from services.coordinator.domain.execution import AlreadyBegun, AlreadyEnded, NotPossible
 from services.coordinator.domain.state import Status
 from tests.coordinator.world import START, World, planned, task
 
@@ -477,6 +478,17 @@ def test_retry_gives_a_failed_project_another_chance() -> None:
 
     assert world.execution.status == "completed"
     assert world.started.count("x") == 1
+
+
+def test_a_project_that_has_begun_does_not_change_its_protocol() -> None:
+    plan = planned(task("a"))
+    world = World().begin(plan)
+
+    world.begin(plan)
+    with pytest.raises(AlreadyBegun, match="asynchronous"):
+        world.decide(lambda e: e.begin(plan, ProtocolConfig(type="synchronous"), "protocol-1", world.now))
+
+    assert world.names() == ["execution_started"]
 
 
 def test_skip_counts_as_done() -> None:

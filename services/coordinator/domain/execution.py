@@ -36,6 +36,12 @@ class NotStarted(NotYet):
     code = "not_started"
 
 
+class AlreadyBegun(DomainError):
+    """The execution follows another protocol already."""
+
+    code = "already_begun"
+
+
 class AlreadyEnded(DomainError):
     """The execution is over."""
 
@@ -61,6 +67,8 @@ class Execution(Ending):
     def begin(self, planned: ProjectPlanned, config: ProtocolConfig | None, protocol_id: str, now: datetime) -> None:
         """Start to carry out a plan, unless that was done before."""
         if self.version:
+            if protocol_id and protocol_id != self.protocol_id:
+                raise AlreadyBegun(f"project {self.id} has begun under the {self.protocol.type} protocol")
             return
         config = config or planned.plan.protocol
         strategy = protocol(config.type)
