@@ -46,6 +46,7 @@ async def connect(
     """Connect, trying for `patience` seconds; once connected, come back whenever the server does."""
     known = settings or Settings.load()
     deadline = asyncio.get_running_loop().time() + patience
+    told = ""
     while True:
         try:
             found = located(url, known)
@@ -55,7 +56,9 @@ async def connect(
         except CannotConnect as error:
             if asyncio.get_running_loop().time() >= deadline:
                 raise
-            log.info("%s; trying again", error)
+            if str(error) != told:
+                told = str(error)
+                log.info("%s; trying again", told)
             await asyncio.sleep(PAUSE)
 
 

@@ -18,7 +18,7 @@ from nexus.agent.artifacts import Artifacts
 from nexus.agent.desk import Desk
 from nexus.agent.outbox import Outbox
 from nexus.agent.presence import Presence
-from nexus.connection import connect
+from nexus.connection import CannotConnect, connect
 from shared import telemetry
 from shared.deadletters import DeadLetters
 from shared.delivery import Settlement
@@ -157,9 +157,24 @@ class AgentHost:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, asked.set)
                 stack.callback(loop.remove_signal_handler, number)
-            await self.start(url)
+            if not await self._started(url, asked):
+                return
             stack.push_async_callback(self.stop)
             await asked.wait()
+
+    async def _started(self, url: str | None, asked: asyncio.Event) -> bool:
+        """Start, unless this is asked to stop first: there may be no server for a long time."""
+        starting, stopping = asyncio.create_task(self.start(url)), asyncio.create_task(asked.wait())
+        try:
+            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                await starting
+                return True
+            return False
+        finally:
+            stopping.cancel()
+            starting.cancel()
+            await asyncio.wait((starting, stopping))
 
 
 async def run_agents(agents: Iterable[Agent], url: str | None = None, **options: Any) -> None:
@@ -171,7 +186,10 @@ def run(*agents: Agent, url: str | None = None, **options: Any) -> None:
     """Be the main program of some agents."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(run_agents(agents, url, **options))
+        try:
+            runner.run(run_agents(agents, url, **options))
+        except CannotConnect as error:
+            sys.exit(str(error))
 
 
 def _loop_factory() -> Any:

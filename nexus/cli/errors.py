@@ -78,6 +78,8 @@ def sentence(error: Exception) -> str:
             where = ".".join(str(part) for part in first["loc"])
             return f"{where}: {first['msg']}, not {first['input']!r}"
     if isinstance(error, Refused):
-        problems = [f"{one.pointer or '/'}: {one.message}" for one in error.problems if one.message != error.message]
+        problems = [
+            f"{one.pointer or '/'}: {one.message}" for one in error.problems if one.message not in error.message
+        ]
         return "; ".join((error.message or error.code, *problems))
     return str(error)

@@ -1,6 +1,8 @@
 """`nexus run` and `nexus demo`: describe a project, watch it, and find what it produced."""
 
 import asyncio
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -142,7 +144,10 @@ def _report(scene: "Scene", chosen: "Settings", *, as_json: bool) -> None:
     screen.print(f": {view.reason}" if view.reason else "", markup=False)
     if view.seconds and bound:
         factor = view.seconds / bound
-        screen.print(f"  took   {seconds(view.seconds)}; the plan's lower bound is {seconds(bound)} (× {factor:.2f})")
+        early = "" if factor >= 1 else "; its estimates were too high"
+        screen.print(
+            f"  took   {seconds(view.seconds)}; the plan's lower bound is {seconds(bound)} (× {factor:.2f}){early}"
+        )
     if files:
         screen.print(f"  files  {_near(produced)} ({files} files)")
     commands = _next(scene)
@@ -159,11 +164,20 @@ def _produced(scene: "Scene", chosen: "Settings") -> Path:
 
 def _next(scene: "Scene") -> list[tuple[str, str]]:
     project, middle = scene.view.id, scene.middle or scene.view.sequence
+    nexus = _typed()
     return [
-        (f"nexus project history {project}", "everything that happened"),
-        (f"nexus project show {project} --at {middle}", "replayed to the middle"),
-        (f"nexus project trace {project}", "what ran when, on which agent"),
+        (f"{nexus} project history {project}", "everything that happened"),
+        (f"{nexus} project show {project} --at {middle}", "replayed to the middle"),
+        (f"{nexus} project trace {project}", "what ran when, on which agent"),
     ]
+
+
+def _typed() -> str:
+    """Return what to type for this program here: after `make demo` it is on nobody's PATH."""
+    if shutil.which("nexus"):
+        return "nexus"
+    program = Path(sys.argv[0]).absolute()
+    return _near(program).removeprefix("./") if program.name == "nexus" else "nexus"
 
 
 def _near(path: Path) -> str:

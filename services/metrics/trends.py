@@ -1,6 +1,5 @@
 """What happened when: counts and holdings by minute, hour and day, each kept for a time."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,18 +9,22 @@ PERIODS = {"minute": (60, 180), "hour": (3600, 24 * 14), "day": (86400, 400)}
 """Seconds of a period, and how many are kept."""
 
 
+Sums = dict[str, int | float]
+
+
 @dataclass
 class Trends:
     """Sums by period: number of the period since 1970, to name, to sum."""
 
-    minute: dict[int, Counter[str]] = field(default_factory=dict)
-    hour: dict[int, Counter[str]] = field(default_factory=dict)
-    day: dict[int, Counter[str]] = field(default_factory=dict)
+    minute: dict[int, Sums] = field(default_factory=dict)
+    hour: dict[int, Sums] = field(default_factory=dict)
+    day: dict[int, Sums] = field(default_factory=dict)
 
     def count(self, at: datetime, name: str, amount: float = 1) -> None:
         """Add to what happened at that time."""
         for period, (seconds, _) in PERIODS.items():
-            self._at(period, int(at.timestamp() // seconds))[name] += amount  # type: ignore[assignment]  # a Counter adds floats, too
+            sums = self._at(period, int(at.timestamp() // seconds))
+            sums[name] = sums.get(name, 0) + amount
 
     def hold(self, since: datetime, until: datetime, held: Mapping[str, float]) -> None:
         """Add resource-seconds for a time in which what was held did not change."""
@@ -29,14 +32,14 @@ class Trends:
             return
         for period, (seconds, kept) in PERIODS.items():
             for number, share in _shares(since.timestamp(), until.timestamp(), seconds, kept):
-                counts = self._at(period, number)
+                sums = self._at(period, number)
                 for name, amount in held.items():
-                    counts[f"{name}_seconds"] += amount * share  # type: ignore[assignment]  # a Counter adds floats, too
+                    sums[f"{name}_seconds"] = sums.get(f"{name}_seconds", 0) + amount * share
 
-    def _at(self, period: str, number: int) -> Counter[str]:
-        series: dict[int, Counter[str]] = getattr(self, period)
+    def _at(self, period: str, number: int) -> Sums:
+        series: dict[int, Sums] = getattr(self, period)
         if number not in series:
-            series[number] = Counter()
+            series[number] = {}
             for old in [known for known in series if known <= number - PERIODS[period][1]]:
                 del series[old]
         return series[number]
@@ -53,7 +56,7 @@ class Trends:
         """Return how often something happened per second, over the last minutes."""
         last = int(now.timestamp() // 60)
         total = sum(
-            self.minute[number][name] for number in range(last - minutes + 1, last + 1) if number in self.minute
+            self.minute[number].get(name, 0) for number in range(last - minutes + 1, last + 1) if number in self.minute
         )
         return total / (minutes * 60)
 

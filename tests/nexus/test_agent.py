@@ -437,6 +437,29 @@ async def test_a_program_that_is_told_to_stop_finishes_its_work(
     assert [kind for kind, _ in coordinator.beats][-1] == "bye"
 
 
+async def test_a_program_that_waits_for_a_server_can_be_told_to_stop_and_says_once_what_it_waits_for(
+    tmp_path: Path,
+) -> None:
+    program = tmp_path / "agent.py"
+    program.write_text(PROGRAM)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, program, env=environment, cwd=tmp_path, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr
+    try:
+        first = await asyncio.wait_for(process.stderr.readline(), 20)
+        assert b"start one with `nexus up`" in first
+        await asyncio.sleep(1.2)  # two more attempts
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await process.stderr.read() == b""
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
 async def test_what_is_not_done_within_the_grace_is_given_up_in_silence(
     coordinator: Coordinator, hosted: Hosts
 ) -> None:
