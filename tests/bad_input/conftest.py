@@ -70,8 +70,13 @@ class Outsider:
                 await asyncio.sleep(0.02)
 
     async def project(self, *tasks: dict[str, Any], **more: Any) -> str:
+        """Hand in a project as it should be, and return its id once it is planned."""
         given = [{"capability": "work", "retry": {"attempts": 1}, **task} for task in tasks or ({"id": "a"},)]
-        return str((await self.client.create_project(title="sane", tasks=given, **more)).result["project"])
+        project = str((await self.client.create_project(title="sane", tasks=given, **more)).result["project"])
+        async with asyncio.timeout(10):
+            while not (await self.client.project(project)).tasks:
+                await asyncio.sleep(0.02)
+        return project
 
 
 def worker() -> Agent:
