@@ -38,3 +38,5 @@ class Outcome(Message):
     """Refused: a sentence for people."""
     problems: tuple[Problem, ...] = ()
     """Refused as invalid: one entry per error."""
+    warnings: tuple[Problem, ...] = ()
+    """Accepted: keys that nobody read, such as a field of a newer version, or a misspelt one."""

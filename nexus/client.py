@@ -220,6 +220,9 @@ class Client:
     async def project(self, project: str, at: int | None = None) -> ProjectView:
         """Return where a project stands, or stood at a place in the log."""
         entries = await self.history(project, at)
+        if not entries:
+            first = (await self.history(project))[0].sequence
+            raise UnknownProject(f"project {project} begins at event {first}; at {at} there was nothing to show")
         view = view_of(project, entries)
         if view.leases:
             await self._renew(view, entries, at)

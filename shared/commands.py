@@ -12,6 +12,7 @@ from nats.aio.client import Client
 
 from contracts.base import Command
 from contracts.outcomes import Outcome
+from contracts.unread import unread
 from shared import telemetry
 from shared.deadletters import REDRIVE
 from shared.delivery import UnknownCommand, code_of, problems_of, say
@@ -53,7 +54,7 @@ class Commands:
                 if message.header(REDRIVE) is None and await known(self._nc, event.id):
                     return
                 result = await self._handle(kind, handler, command, origin)
-                await self._tell(accepted(event.id, result), spanned.traceparent)
+                await self._tell(accepted(event.id, result, unread(event.data, command)), spanned.traceparent)
 
     async def refuse(self, message: Incoming, error: Exception) -> None:
         """Tell that a command was not carried out, and why."""

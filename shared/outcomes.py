@@ -38,10 +38,10 @@ def outcome_subject(command_id: str) -> str:
     return f"nexus.outcomes.{token(command_id)}"
 
 
-def accepted(command_id: str, answer: Accepted | None) -> Outcome:
+def accepted(command_id: str, answer: Accepted | None, warnings: tuple[Problem, ...] = ()) -> Outcome:
     """Return the outcome of a command that was carried out."""
-    answer = answer or Accepted()
-    return Outcome(command=command_id, status="accepted", sequence=answer.sequence, result=answer.result)
+    done = answer or Accepted()
+    return Outcome(command=command_id, status="accepted", sequence=done.sequence, result=done.result, warnings=warnings)
 
 
 def refused(command_id: str, code: str, message: str, problems: tuple[Problem, ...] = ()) -> Outcome:

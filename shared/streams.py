@@ -214,8 +214,10 @@ async def _created(js: JetStreamContext, expected: StreamConfig, replicas: int) 
         await js.add_stream(expected, num_replicas=replicas)
     except BadRequestError as error:
         if error.err_code == SUBJECTS_OVERLAP:
-            raise StreamMismatch(
-                expected.name or "", "subjects", "claimed by another stream", expected.subjects
+            raise SetupError(
+                f"stream {expected.name} cannot be made: another stream claims one of its subjects "
+                f"({', '.join(expected.subjects or ())}). Take them away from that one (`nats stream ls`, "
+                "`nats stream edit`), or give Nexus a server or an account of its own."
             ) from error
         if error.err_code != NAME_IN_USE:
             raise

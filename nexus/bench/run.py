@@ -31,7 +31,7 @@ def bench(
     for name in names:
         if name not in known:
             raise ValueError(f"there is no workload {name!r}; there are: {', '.join(known)}")
-    console = Console()
+    console = Console() if Console().is_terminal else Console(width=160)
     chosen = names or known
     rows, replayed = asyncio.run(_all(console, chosen, syncs, runs, events))
     show(console, rows, replayed)

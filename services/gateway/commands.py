@@ -19,7 +19,9 @@ from contracts.coordinator import (
 from contracts.outcomes import Outcome
 from contracts.planner import ApprovePlan, CreateProject
 from contracts.resource_manager import DrainAgent
+from contracts.unread import unread
 from services.gateway.models import Created, Done, ProblemDetails, Redriven, Signalled
+from services.gateway.problems import Unread
 from services.gateway.state import Gateway, State
 from shared import telemetry
 
@@ -71,6 +73,8 @@ async def create_project(
     cmd: CreateProject, request: Request, response: Response, gateway: Gateway, key: Key = None
 ) -> Created:
     """Describe a project: by its type, by a description, or by tasks of its own. It is planned and carried out."""
+    if misread := unread(await request.json(), cmd):
+        raise Unread(misread)
     outcome = await _send(request, gateway, cmd, key)
     project = str(outcome.result["project"])
     location = str(request.app.url_path_for("show_project", project=project))

@@ -10,7 +10,7 @@ from nats.errors import Error as NatsError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from contracts.outcomes import pointer
+from contracts.outcomes import Problem, pointer
 from nexus.client import OutcomeUnknown, PayloadTooLarge, Refused, UnknownProject
 from services.gateway.models import ProblemDetails, ProblemError
 from shared.deadletters import NoSuchLetter
@@ -38,6 +38,14 @@ CONFLICTS = frozenset(
         "retired_protocol",
     }
 )
+
+
+class Unread(ValueError):
+    """The request says something that nobody reads; whoever typed it should know before anything is done."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(one.message for one in problems))
 
 
 class Busy(Exception):
@@ -73,6 +81,7 @@ def install(app: FastAPI) -> None:
         RequestValidationError: _invalid,
         HTTPException: _http,
         Refused: _refused,
+        Unread: _unread,
         OutcomeUnknown: _unknown_outcome,
         PayloadTooLarge: lambda _, error: problem(413, str(error), code="too_large"),
         UnknownProject: lambda _, error: problem(404, str(error), code="unknown_project"),
@@ -124,6 +133,11 @@ def _invalid(_: Request, error: RequestValidationError) -> Response:
     return problem(
         422, f"{len(found)} error(s) in the request", code="invalid", errors=[_error(each) for each in found]
     )
+
+
+def _unread(_: Request, error: Unread) -> Response:
+    errors = [ProblemError(pointer=one.pointer, detail=one.message) for one in error.problems]
+    return problem(422, f"{len(errors)} error(s) in the request", code="invalid", errors=errors)
 
 
 def _error(found: Any) -> ProblemError:

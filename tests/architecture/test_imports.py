@@ -39,7 +39,9 @@ class Rule:
 RULES = (  # the first that matches counts; `*` crosses folders, {service} is the folder's name
     Rule("contracts/*", ("contracts",), (*STANDARD, "pydantic", "pydantic_core", "yaml")),
     Rule("shared/domain.py", ("contracts.base",), PURE),
-    Rule("shared/*", ("shared", "contracts.base", "contracts.envelope", "contracts.outcomes")),  # what has no domain
+    Rule(
+        "shared/*", ("shared", *(f"contracts.{name}" for name in ("base", "envelope", "outcomes", "unread")))
+    ),  # what has no domain
     # the reference agents are written with nothing but the public agent kit; their app is the frame around them
     Rule("services/agents/app.py", ("services.agents", "contracts", "nexus.agent", *FRAME)),
     Rule("services/agents/*", ("services.agents", "contracts", "nexus.agent")),

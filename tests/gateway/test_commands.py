@@ -74,6 +74,13 @@ async def test_a_body_that_makes_no_sense_is_told(
     problem(await http.post("/v1/projects", content=body, headers={"Content-Type": kind}), status, code)
 
 
+async def test_a_key_that_nobody_reads_is_refused_before_anything_is_done(http: AsyncClient) -> None:
+    answer = await http.post("/v1/projects", json={"typ": "api_service", "description": "A blog"})
+
+    problem(answer, 422, "invalid")
+    assert answer.json()["errors"] == [{"pointer": "/typ", "detail": "nobody reads this; did you mean type?"}]
+
+
 async def test_a_project_that_nobody_knows_is_not_found_at_once(http: AsyncClient) -> None:
     async with asyncio.timeout(3):
         for verb in ("approve", "execute", "pause", "resume", "cancel", "tasks/a/retry", "tasks/a/skip", "signals/s"):

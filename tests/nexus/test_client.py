@@ -240,6 +240,7 @@ async def test_the_history_of_a_project_is_everything_that_happened_in_order(cli
 
 
 async def test_a_project_can_be_seen_as_it_stood_at_any_place(client: Client, scribe: Scribe) -> None:
+    await scribe.say("other", created("Other"))
     await carried_out(scribe)
     entries = await client.history("p")
     dispatched = next(entry for entry in entries if entry.name == "tasks_dispatched")
@@ -252,6 +253,8 @@ async def test_a_project_can_be_seen_as_it_stood_at_any_place(client: Client, sc
     changes = await client.diff("p", dispatched.sequence, entries[-1].sequence)
     assert Difference("/status", "running", "completed") in changes
     assert Difference("/tasks/a/status", "running", "done") in changes
+    with pytest.raises(UnknownProject, match=r"begins at event \d+; at 1 there was nothing"):
+        await client.project("p", at=1)
 
 
 async def test_leases_show_their_newest_end(client: Client, scribe: Scribe) -> None:

@@ -126,10 +126,13 @@ async def test_the_same_id_twice_is_one_project_and_one_outcome(office: Office, 
     assert kinds(await office.told(first.result["project"], ProjectPlanned)) == [ProjectCreated, ProjectPlanned]
 
 
-async def test_an_unknown_field_is_ignored(office: Office) -> None:
-    outcome = await office.send(CREATE, OWN | {"colour": "red"})
+async def test_an_unknown_field_is_ignored_but_told(office: Office) -> None:
+    outcome = await office.send(CREATE, OWN | {"technologys": {"frontend": "react"}})
 
     assert outcome.status == "accepted"
+    assert [(one.pointer, one.message) for one in outcome.warnings] == [
+        ("/technologys", "nobody reads this; did you mean technologies?")
+    ]
 
 
 async def test_malformed_json_is_refused(office: Office, nc: Client) -> None:

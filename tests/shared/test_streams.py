@@ -19,6 +19,7 @@ from shared.streams import (
     TASKS,
     TIMERS,
     JetStreamMissing,
+    SetupError,
     StreamMismatch,
     check_server,
     ensure,
@@ -103,7 +104,7 @@ async def test_a_stream_that_means_something_else_is_refused_by_name(
 async def test_subjects_that_another_stream_claims_are_refused_with_the_reason(nc: Client) -> None:
     await nc.jetstream().add_stream(StreamConfig(name="THEIRS", subjects=["nexus.events.planner.>"]))
 
-    with pytest.raises(StreamMismatch, match="claimed by another stream"):
+    with pytest.raises(SetupError, match="another stream claims one of its subjects"):
         await provision(nc)
 
 
