@@ -1,6 +1,6 @@
 """Coordination protocols: which tasks may start now, and what a failure means. Each is pure, and stateless.
 
-Others come as plug-ins: an entry point of the group `nexus.protocols` that names an object with these methods.
+Others come as plug-ins: an entry point of the group `nexus.protocols` that names a class with these methods.
 """
 
 from collections.abc import Iterable
