@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -157,16 +157,18 @@ def _aside(source: str, variable: bool) -> str:
 def _guess(model: type[BaseModel], path: Key, variable: bool) -> str:
     section = section_at(model, path[:-1])
     siblings = list(section.model_fields) if section else []
-    meant = _elsewhere(model, path[-1], 1.0)
-    if close := get_close_matches(path[-1], siblings, 1):
-        meant = meant or (*path[:-1], close[0])
-    meant = meant or _elsewhere(model, path[-1], 0.8)
+    here = [(*path[:-1], name) for name in get_close_matches(path[-1], siblings, 1)]
+    meant = max([*here, _elsewhere(model, path[-1], 0.8)], key=lambda key: _likeness(path, key))
     if not meant:
         return f"; known here: {', '.join(siblings)}" if siblings and not variable else ""
     if variable:
         short = meant[1:] if meant[0] == SHORT else meant
         return f", did you mean {PREFIX}{'__'.join(short).upper()}?"
     return f", did you mean {meant[-1] if meant[:-1] == path[:-1] else '.'.join(meant)}?"
+
+
+def _likeness(said: Key, meant: Key) -> float:
+    return SequenceMatcher(None, said[-1], meant[-1]).ratio() if meant else 0.0
 
 
 def _elsewhere(model: type[BaseModel], key: str, likeness: float) -> Key:

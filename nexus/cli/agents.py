@@ -26,6 +26,9 @@ def list_(
         for one in found:
             output.emit(one.as_dict())
         return
+    if not found:
+        print("no agent is there" if everybody else "no agent is there now; --all shows those that were")
+        return
     output.table(
         ["agent", "status", "slots>", "capabilities", "last seen", "in hand"],
         (

@@ -202,6 +202,9 @@ def test_an_unknown_variable_is_an_error_in_the_words_of_the_environment() -> No
     assert problems(environ={"NEXUS_DEMO_OUPUT": "x"}) == (
         "NEXUS_DEMO_OUPUT: unknown variable, did you mean NEXUS_DEMO_OUTPUT?",
     )
+    assert problems(environ={"NEXUS_MAX_AGENT": "3"}) == (
+        "NEXUS_MAX_AGENT: unknown variable, did you mean NEXUS_MAX_AGENTS?",
+    )
 
 
 def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
