@@ -13,18 +13,19 @@ WINDOW = 256
 
 @dataclass
 class Limit:
-    """Messages per second."""
+    """Messages per second, of as many bytes each as an event of the log has."""
 
     publish: float
     consume: float
+    size: int
 
 
-async def limit(nc: Client, count: int = 4000, size: int = 600) -> Limit:
+async def limit(nc: Client, count: int = 4000, *, size: int) -> Limit:
     """Publish and consume `count` messages of `size` bytes on a stream on disk."""
     js = nc.jetstream(timeout=30)
     await js.add_stream(StreamConfig(STREAM, subjects=["bench.limit"]))
     try:
-        return Limit(count / await _publish(nc, count, b"x" * size), count / await _consume(nc, count))
+        return Limit(count / await _publish(nc, count, b"x" * size), count / await _consume(nc, count), size)
     finally:
         await js.delete_stream(STREAM)
 

@@ -80,6 +80,12 @@ async def _position(system: System) -> int:
     return info.state.last_seq
 
 
+async def event_size(system: System) -> int:
+    """Return how many bytes an event of the log has, on average."""
+    state = (await system.nc.jetstream().stream_info("NEXUS_EVENTS")).state
+    return state.bytes // max(1, state.messages)
+
+
 async def _hand_in(system: System, workload: Workload) -> None:
     kind = CreateProject.SUBJECT
     await Publisher(system.nc).publish_all(

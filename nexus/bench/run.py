@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from nexus.bench.limits import Limit, limit
-from nexus.bench.measure import Measured, measure, middle
+from nexus.bench.measure import Measured, event_size, measure, middle
 from nexus.bench.replay import Replayed, replay
 from nexus.bench.report import as_json, show
 from nexus.bench.system import system
@@ -61,4 +61,4 @@ async def _workload(workload: Workload, sync: str, runs: int) -> tuple[Measured,
         async with system(Path(folder) / "data", sync) as running:
             await measure(running, workload, sync)
             measured = [await measure(running, workload, sync) for _ in range(runs)]
-            return middle(measured), await limit(running.nc)
+            return middle(measured), await limit(running.nc, size=await event_size(running))
