@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from inspect import isawaitable
 from time import perf_counter
 from typing import Any, Literal, Protocol
@@ -134,26 +135,28 @@ class Desk:
             held = self._waiting.popleft()
             self._busy += 1
             held.work = asyncio.create_task(self._work(held), name=held.job.id)
+            # Not a `finally` of the work: one that is withdrawn before its first step never comes to it.
+            held.work.add_done_callback(partial(self._ended, held))
+
+    def _ended(self, held: _Held, _: object) -> None:
+        self._busy -= 1
+        del self._held[held.key]
+        self._start_waiting()
+        if not self._held:
+            self._clear.set()
 
     async def _work(self, held: _Held) -> None:
         began = perf_counter()
-        try:
-            with telemetry.processing([held.message], durable=f"agent-{self.agent.name}") as span:
-                ending = await self._attempt(held)
-                if held.stopped in ("withdrawn", "abandoned"):
-                    return
-                if ending.error:
-                    span.set_error(ending.error.message)
-                told = Told(self.agent.name, held.job, perf_counter() - began, held.message.ce, span.traceparent)
-                letter = await letter_of(told, ending, self._artifacts)
-                self._over.keep(held.key, letter)
-                await self._send(letter)
-        finally:
-            self._busy -= 1
-            self._held.pop(held.key, None)
-            self._start_waiting()
-            if not self._held:
-                self._clear.set()
+        with telemetry.processing([held.message], durable=f"agent-{self.agent.name}") as span:
+            ending = await self._attempt(held)
+            if held.stopped in ("withdrawn", "abandoned"):
+                return
+            if ending.error:
+                span.set_error(ending.error.message)
+            told = Told(self.agent.name, held.job, perf_counter() - began, held.message.ce, span.traceparent)
+            letter = await letter_of(told, ending, self._artifacts)
+            self._over.keep(held.key, letter)
+            await self._send(letter)
 
     async def _attempt(self, held: _Held) -> Ending:
         limit = held.job.run_seconds
