@@ -34,7 +34,7 @@ def list_(
         (
             (
                 one.name,
-                output.coloured(one.status),
+                output.badge(one.status),
                 f"{len(one.running)}/{one.slots}",
                 ", ".join(one.capabilities),
                 output.day(one.last_seen),

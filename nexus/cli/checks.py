@@ -18,6 +18,8 @@ def doctor(as_json: Json = False) -> None:
     """Check everything that Nexus needs here. Exit code 0: nothing is wrong."""
     from dataclasses import asdict
 
+    from rich.markup import escape
+
     from nexus.cli import output, session
     from nexus.cli.diagnosis import diagnose
 
@@ -27,7 +29,7 @@ def doctor(as_json: Json = False) -> None:
             output.emit(asdict(finding))
             continue
         sign = "[green]✔[/]" if finding.well else "[red]✘[/]"
-        output.console().print(f"{sign} {finding.check:12} {finding.found}")
+        output.console().print(f"{sign} {finding.check:12} {escape(finding.found)}")
         if finding.remedy:
             output.console().print(f"  {'':12} → {finding.remedy}", markup=False)
     if not all(finding.well for finding in findings):

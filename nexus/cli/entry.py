@@ -3,8 +3,7 @@
 import sys
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
-from tempfile import gettempdir
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 GLOBAL = ("--data", "--config", "--server")
@@ -69,9 +68,10 @@ def _told(error: Exception) -> int:
 
     code = code_of(error)
     if code is None:
-        log = Path(gettempdir()) / "nexus-error.log"
-        log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        say(f"unexpected {type(error).__name__}: {error} (the details are in {log})")
+        # A name that nobody can guess, for this user only: others share the folder.
+        with NamedTemporaryFile("w", encoding="utf-8", prefix="nexus-error-", suffix=".log", delete=False) as log:
+            log.write("".join(traceback.format_exception(error)))
+        say(f"unexpected {type(error).__name__}: {error} (the details are in {log.name})")
         return FAILED
     say(sentence(error))
     return code

@@ -80,7 +80,8 @@ def _show(report: dict[str, Any]) -> None:
     from nexus.cli.telling import seconds
 
     screen = output.console()
-    screen.print(f"\n[bold]{report['project']}[/] {output.coloured(report['status'])} {report['reason']}")
+    screen.print(f"\n[bold]{report['project']}[/] {output.coloured(report['status'])} ", end="")
+    screen.print(report["reason"], markup=False)
     screen.print(
         f"  makespan       {seconds(report['makespan'])} for {report['tasks']} tasks on {report['slots']} slots"
     )

@@ -7,7 +7,9 @@ from typing import Any
 
 from pydantic_core import to_json
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 WIDE = 200
 """Columns where nobody looks at a terminal."""
@@ -51,20 +53,25 @@ def emit(value: Any) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
-    """Print a table; columns that end in `>` are numbers."""
-    found = Table(title=title or None, box=None, pad_edge=False, header_style="bold", title_justify="left")
+    """Print a table; columns that end in `>` are numbers. What people and programs wrote is no markup."""
+    found = Table(title=escape(title) or None, box=None, pad_edge=False, header_style="bold", title_justify="left")
     for column in columns:
         right = column.endswith(">")
         found.add_column(column.rstrip(">"), justify="right" if right else "left", overflow="fold", no_wrap=right)
     for row in rows:
-        found.add_row(*(cell if isinstance(cell, str) else str(cell) for cell in row))
+        found.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     console().print(found)
 
 
 def coloured(status: str) -> str:
-    """Return a status in its colour."""
+    """Return a status in its colour, as markup for a line."""
     colour = STATUS.get(status)
     return f"[{colour}]{status}[/]" if colour else status
+
+
+def badge(status: str, aside: str = "") -> Text:
+    """Return a status in its colour, for a table."""
+    return Text.assemble((status, STATUS.get(status, "")), aside)
 
 
 def day(moment: datetime | None) -> str:

@@ -35,7 +35,7 @@ def list_(
         (
             (
                 one.id,
-                output.coloured(one.status),
+                output.badge(one.status),
                 one.type or "own tasks",
                 one.tasks or "",
                 seconds(one.seconds) if one.ended_at and one.seconds else "",

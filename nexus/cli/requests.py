@@ -125,6 +125,8 @@ async def _planned(client: "Client", project: str, *, as_json: bool) -> None:
 
 
 def _report(scene: "Scene", chosen: "Settings", *, as_json: bool) -> None:
+    from rich.markup import escape
+
     from nexus.cli import output
     from nexus.cli.telling import seconds
 
@@ -140,7 +142,7 @@ def _report(scene: "Scene", chosen: "Settings", *, as_json: bool) -> None:
         return
     screen = output.console()
     sign = "[green]✔[/]" if view.status == "completed" else "[red]✘[/]"
-    screen.print(f"\n{sign} [bold]{view.title or view.id}[/] {output.coloured(view.status)}", end="")
+    screen.print(f"\n{sign} [bold]{escape(view.title or view.id)}[/] {output.coloured(view.status)}", end="")
     screen.print(f": {view.reason}" if view.reason else "", markup=False)
     if view.seconds and bound:
         factor = view.seconds / bound

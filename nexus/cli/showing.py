@@ -41,14 +41,14 @@ def state(view: ProjectView) -> None:
         screen.print(f"  holds {lease.id} on {lease.agent} until {clock(lease.until)}", style="dim", markup=False)
 
 
-def _row(view: ProjectView, name: str) -> Sequence[str]:
+def _row(view: ProjectView, name: str) -> Sequence[object]:
     task = view.tasks[name]
     said = "; ".join(str(wait) for wait in waits(view, name))
     if task.error and task.status in ("failed", "retrying"):
         said = f"{said}; {task.error.message}".removeprefix("; ")
     again = f" ({task.attempt}.)" if task.attempt > 1 else ""
     took = seconds(task.seconds) if task.status == "done" else ""
-    return SIGNS.get(task.status, "?"), name, output.coloured(task.status) + again, task.agent, took, escape(said)
+    return SIGNS.get(task.status, "?"), name, output.badge(task.status, again), task.agent, took, said
 
 
 def plan(view: ProjectView) -> None:

@@ -210,13 +210,17 @@ async def _services(found: "Announcement | None") -> dict[str, dict[str, Any]]:
 
 
 def _show(report: dict[str, Any]) -> None:
+    from rich.markup import escape
+
     from nexus.cli import output
 
     pid = f", process {report['pid']}" if report["pid"] else ""
     print(f"Nexus at {report['nats_url']}{pid}; the log ends at #{report['log_end']}")
     for name, one in report["services"].items():
         output.console().print(
-            f"  [green]✔[/] {name:17} {one['url']}" if one["ready"] else f"  [red]✘[/] {name:17} {one['problem']}"
+            f"  [green]✔[/] {name:17} {one['url']}"
+            if one["ready"]
+            else f"  [red]✘[/] {name:17} {escape(one['problem'])}"
         )
     for what in ("projects", "agents"):
         counts = ", ".join(f"{number} {status}" for status, number in sorted(report[what].items()))

@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nexus.cli import output, session
 from nexus.cli.entry import hoisted, run
 from nexus.ports import free_port
 from nexus.supervisor import plain
@@ -132,6 +134,34 @@ def test_a_folder_that_cannot_be_made_is_named(folder: Path, said: Said) -> None
     assert "cannot be used: Not a directory" in said.error()
     assert said.by("doctor", "--data", "file/data") == FAILED
     assert "choose another folder with --data" in said.out
+
+
+def test_what_others_wrote_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    reason = "not a command [type=missing, input_value={}]"
+
+    output.table(["status", "reason"], [(output.badge("failed", " (2.)"), reason)], title="A [/b] shop")
+
+    shown = capsys.readouterr().out
+    assert "A [/b] shop" in shown
+    assert "failed (2.)" in shown
+    assert reason in shown
+
+
+def test_what_nobody_expected_is_written_down_for_this_user_alone(
+    folder: Path, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> Settings:
+        raise KeyError("horoscope")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setattr(session, "settings", broken)
+
+    assert said.by("status") == FAILED
+
+    (log,) = folder.glob("nexus-error-*.log")
+    assert said.error() == f"nexus: unexpected KeyError: 'horoscope' (the details are in {log})"
+    assert "in broken" in log.read_text()
+    assert log.stat().st_mode & 0o777 == 0o600
 
 
 def test_settings_are_validated(folder: Path, said: Said) -> None:
