@@ -32,6 +32,8 @@ SERVICES = (*CORE, "metrics", "gateway", "agents")
 WORKING = (*CORE, "agents")
 """What carries a project out; enough inside a program, where nobody asks over HTTP."""
 PAUSE = 0.2
+PATIENCE = 20.0
+"""Seconds that agents in a process of their own have to end, before they are killed."""
 GRACE = 5.0
 """Seconds that agents inside a program have to finish what is in hand when it ends."""
 
@@ -187,8 +189,8 @@ async def _keep(server: EmbeddedServer) -> None:
         try:
             await server.kill()  # what is left of the one that died
             await server.start()
-        except RuntimeError as error:
-            log.error("the nats-server died and does not start again: %s", error)
+        except Exception as error:  # noqa: BLE001  no room on the disk, say: whatever it is, it may pass
+            log.error("the nats-server died and does not start again, it is tried again: %r", error)
             await asyncio.sleep(PAUSE * 5)
 
 
@@ -223,9 +225,14 @@ class _Processes:
         await self._supervisor.start({name: factory(name) for name in services})
 
     async def close(self) -> None:
-        if "agents" in self._supervisor.processes:
-            await self.stop("agents")  # while somebody still hears them say bye
-        await self._supervisor.close()
+        try:
+            if "agents" in self._supervisor.processes:
+                async with asyncio.timeout(PATIENCE):
+                    await self.stop("agents")  # while somebody still hears them say bye
+        except TimeoutError:
+            log.warning("the agents do not end within %g s; they are killed", PATIENCE)
+        finally:
+            await self._supervisor.close()
 
 
 class _Inside:

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 PRELOAD = ("uvicorn", "uvicorn.lifespan.on", "uvicorn.protocols.http.auto", "shared.service", "shared.repository")
 PATIENCE = 12.0
 """Seconds to end in good order, before a service is killed."""
+ENDING = (signal.SIGTERM,)
 GRACE = 3
 """Seconds that open HTTP requests may take when a service stops."""
 
@@ -74,7 +75,9 @@ class ForkServer:
 
     def _start(self, order: dict[str, Any], selector: selectors.BaseSelector) -> None:
         name = str(order["name"])
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # a fork must not take for ours what is meant for it
         if pid := os.fork():
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
             self._children[pid] = name
             _tell({"started": name, "pid": pid})
             return
@@ -128,6 +131,7 @@ def _begin(order: dict[str, Any], alive: int) -> None:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     nothing, log = (
         os.open(os.devnull, os.O_RDONLY),
         os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),

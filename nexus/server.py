@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -156,7 +156,8 @@ class EmbeddedServer:
     async def kill(self) -> None:
         """Kill the server as a crash would; `start` brings it back on the same port with the same history."""
         if self.alive:
-            os.kill(self.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has died, and its launcher is about to
+                os.kill(self.pid, signal.SIGKILL)
         await self._end()
 
     async def wait(self) -> int:

@@ -51,6 +51,7 @@ class Process:
     proven: bool = False
     """It was ready before, so it can be again."""
     started: asyncio.Event = field(default_factory=asyncio.Event)
+    """Not set: it was ordered, and nobody knows yet which process it is."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -107,9 +108,11 @@ class Supervisor:
     async def kill(self, name: str, number: int = signal.SIGKILL) -> int:
         """Let a service die as in a crash; it comes back by itself. Return the process that was killed."""
         process = self.processes[name]
+        await process.started.wait()  # one that was ordered a moment ago has no number yet
         if pid := process.pid:
             process.ended.clear()
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it died just now, and the news is on its way
+                os.kill(pid, number)
             await process.ended.wait()
         return pid
 
@@ -182,6 +185,7 @@ class Supervisor:
     @staticmethod
     def _gone(process: Process) -> None:
         process.pid, process.ready = 0, False
+        process.started.set()
         process.ended.set()
 
     async def _anew(self) -> None:

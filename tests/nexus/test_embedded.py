@@ -1,6 +1,7 @@
 """The whole system for one program: it comes up, stands failures, and leaves nothing behind."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Collection
 from pathlib import Path
 
@@ -37,6 +39,13 @@ def gone(pid: int) -> bool:
         return True
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def block_until_reaped(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        while True:
+            os.kill(pid, 0)
+            time.sleep(0.01)
 
 
 def parent_of(pid: int) -> int:
@@ -208,6 +217,54 @@ async def test_a_service_whose_start_fails_late_does_not_look_alive(settings: Se
         assert supervisor.processes["broken"].deaths == 3
     finally:
         await supervisor.close()
+
+
+async def test_a_service_that_is_stopped_before_it_is_there_does_not_come(settings: Settings) -> None:
+    supervisor = Supervisor(settings, settings.data / "logs")
+    await supervisor.prepare()
+    starting = asyncio.create_task(supervisor.start({"broken": "tests.nexus.broken_service:create"}))
+    try:
+        await asyncio.sleep(0)  # it is ordered, and no process yet
+        process = supervisor.processes["broken"]
+        await asyncio.wait_for(supervisor.stop("broken"), 20)
+        await asyncio.wait_for(process.started.wait(), 20)
+        assert (process.pid, process.restarts) == (0, 0)
+    finally:
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await supervisor.close()
+
+
+async def test_a_service_that_died_just_now_can_be_stopped(settings: Settings) -> None:
+    async with embedded(settings, services=("planner",), in_process=False) as system:
+        pid = system.pids["planner"]
+        os.kill(pid, signal.SIGKILL)
+        block_until_reaped(pid)  # and nobody here can have heard of it
+
+        await asyncio.wait_for(system.stop("planner"), 20)
+
+        assert system.pids["planner"] == 0
+
+
+async def test_a_server_that_cannot_be_started_again_is_tried_until_it_can(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with embedded(settings, services=()) as system:
+        assert system.server
+        start, obstacles = system.server.start, [OSError(28, "No space left on device")]
+
+        async def later() -> object:
+            if obstacles:
+                raise obstacles.pop()
+            return await start()
+
+        monkeypatch.setattr(system.server, "start", later)
+        before = await system.kill("nats")
+
+        async with asyncio.timeout(20):
+            while system.pids["nats"] in (0, before):
+                await asyncio.sleep(0.05)
+        assert not obstacles
 
 
 async def test_a_port_in_use_is_named_with_the_setting_that_changes_it(settings: Settings) -> None:
