@@ -11,6 +11,7 @@ from contracts.agents import Beat, Running
 from contracts.base import Event
 
 PRESENT = ("ready", "busy", "draining")
+GONE = ("lost", "left")
 MISSED = 3  # beats after which an agent counts as lost
 
 
@@ -59,9 +60,11 @@ class AgentsView:
             case resource_manager.AgentLeft():
                 self._agent(event.agent).status = "left"
 
-    def hear(self, kind: str, beat: Beat, at: datetime, now: datetime) -> None:
-        """Take a sign of life; the last one of an agent counts."""
-        agent = self._agent(beat.agent)
+    def hear(self, kind: str, beat: Beat, when: datetime | None, now: datetime) -> None:
+        """Take a sign of life; the last one of an agent counts. One that does not say when proves nobody alive."""
+        agent, at = self._agent(beat.agent), when or now
+        if when is None and agent.status in GONE:
+            return
         if agent.last_seen and at < agent.last_seen:
             return
         agent.last_seen, agent.instance, agent.running = at, beat.instance, beat.running

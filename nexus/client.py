@@ -16,7 +16,6 @@ from uuid import uuid4
 from eventsourcing.persistence import OperationalError
 from nats.aio.client import Client as Connection
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from contracts.agents import Beat
 from contracts.base import Command, is_token
@@ -30,7 +29,7 @@ from contracts.coordinator import (
     RetryTask,
     SkipTask,
 )
-from contracts.envelope import CloudEvent
+from contracts.envelope import CloudEvent, Malformed, decode
 from contracts.outcomes import Outcome
 from contracts.planner import ApprovePlan, CreateProject
 from contracts.resource_manager import Capacity, DrainAgent, SetCapacity
@@ -260,12 +259,11 @@ class Client:
         async for portion in said.replay(["nexus.agents.>"]):
             for logged in portion:
                 try:
-                    body = from_json(logged.state)
-                    beat = Beat.model_validate(body.get("data", body))
-                    at = datetime.fromisoformat(body["time"]) if "time" in body else now
-                except (ValidationError, ValueError, AttributeError):
+                    said_so = decode(logged.state, subject=logged.subject, position=logged.sequence)
+                    beat = Beat.model_validate(said_so.data)
+                except (ValidationError, Malformed):
                     continue  # somebody's beat that says nothing
-                found.hear(logged.subject.rpartition(".")[2], beat, at, now)
+                found.hear(logged.subject.rpartition(".")[2], beat, said_so.time, now)
         found.miss()
         return sorted(found.agents.values(), key=lambda agent: agent.name)
 

@@ -44,6 +44,18 @@ def test_an_agent_that_is_not_heard_of_is_silent() -> None:
     assert status(seen(("hello", 7, beat()), ("beat", 1, beat()))) == "ready"
 
 
+def test_a_beat_that_does_not_say_when_brings_nobody_back() -> None:
+    view = seen()
+    view.hear("beat", beat(), None, NOW)
+    assert status(view) == "ready"
+
+    for gone, word in ((AgentLost(at=NOW, agent="ann"), "lost"), (AgentLeft(at=NOW, agent="ann"), "left")):
+        view = seen()
+        view.apply(gone)
+        view.hear("beat", beat(), None, NOW)
+        assert status(view) == word
+
+
 def test_who_was_sent_home_stays_so_until_it_joins_again() -> None:
     view = seen(("hello", 60, beat()))
     view.apply(AgentDrained(at=NOW, agent="ann"))

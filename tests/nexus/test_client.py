@@ -1,6 +1,7 @@
 """The client against a real server; services are played by a small one that takes commands, and by facts in the log."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ import pytest
 from nats.aio.client import Client as Connection
 from pydantic_core import from_json
 
-from contracts.agents import Assignment
+from contracts.agents import Assignment, Beat
 from contracts.base import INLINE_LIMIT, Event
 from contracts.outcomes import Problem
 from contracts.planner import CreateProject, ProjectCreated, ProjectPlanned
@@ -358,6 +359,22 @@ async def test_agents_are_shown_as_the_pool_knows_them_and_as_they_say(
     assert busy.last_seen is not None
     assert busy.last_seen > datetime.now(UTC) - timedelta(seconds=5)
     assert [one.status for one in await client.agents()] == ["left", "left"]
+
+
+async def test_agents_that_tell_the_time_in_their_own_way_hide_nobody(client: Client) -> None:
+    now = datetime.now(UTC)
+    beat = {"agent": "ann", "instance": "1", "capabilities": ["work"]}
+    envelope = {"specversion": "1.0", "id": "1", "type": Beat.TYPE, "source": "ann", "data": beat}
+    js = client.nc.jetstream()
+    for subject, message in (
+        ("nexus.agents.ann.hello", envelope | {"time": now.isoformat()}),
+        ("nexus.agents.ann.beat", envelope | {"id": "2", "time": now.replace(tzinfo=None).isoformat()}),
+        ("nexus.agents.bob.beat", envelope | {"id": "3", "time": None}),
+        ("nexus.agents.cat.beat", beat | {"agent": "cat"}),
+    ):
+        await js.publish(subject, json.dumps(message).encode())
+
+    assert [one.name for one in await client.agents()] == ["ann", "cat"]
 
 
 # What could not be handled
