@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from typing import Any
 
 from nats.aio.client import Client
@@ -24,6 +25,11 @@ class CannotConnect(ConnectionError):
 
 class NotAllowed(CannotConnect):
     """The server does not know our credentials."""
+
+
+def shown(url: str) -> str:
+    """Return an address as others may read it: without the credentials that may stand in it."""
+    return re.sub(r"//[^/@,]*@", "//", url)
 
 
 def located(url: str | None, settings: Settings) -> Settings:
@@ -82,10 +88,10 @@ async def _connect(url: str, options: dict[str, Any], name: str) -> Client:
         await nc.close()
         if "authorization" in f"{error!r}".lower():
             raise NotAllowed(
-                f"the nats-server at {url} does not accept our credentials: "
+                f"the nats-server at {shown(url)} does not accept our credentials: "
                 "NEXUS_NATS_USER and NEXUS_NATS_PASSWORD, NEXUS_NATS_TOKEN, or NEXUS_NATS_CREDS"
             ) from error
-        raise CannotConnect(f"no nats-server can be used at {url}: {_reason(error)}") from error
+        raise CannotConnect(f"no nats-server can be used at {shown(url)}: {_reason(error)}") from error
     nc.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1, "reconnect_time_wait": RECONNECT_EVERY}
     return nc
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from contracts.base import Event
 from nexus.agent import Agent, AgentHost
 from nexus.client import Client
-from nexus.connection import connect
+from nexus.connection import connect, shown
 from nexus.server import EmbeddedServer
 from nexus.supervisor import ServiceFailed, Supervisor, together
 from nexus.system_folder import Announcement, Mode, SystemFolder, SystemRunning
@@ -122,7 +122,7 @@ class System:
     def announcement(self) -> Announcement:
         """Return what others must know to find this system."""
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        return Announcement(os.getpid(), self.mode, self.url, started, self.urls, self.pids)
+        return Announcement(os.getpid(), self.mode, shown(self.url), started, self.urls, self.pids)
 
 
 @asynccontextmanager

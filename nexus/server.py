@@ -21,6 +21,7 @@ from typing import Any, Self
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
+from nexus.connection import shown
 from nexus.nats_binary import BinaryMissing, checked_binary, find_binary
 from nexus.ports import LOOPBACK, PortInUse, free_port, port_is_free
 from nexus.server_folder import Access, Folder, FolderForbidden, FolderInUse, running
@@ -318,6 +319,6 @@ async def _check(url: str, settings: Settings) -> None:
         check_version(f"{found.major}.{found.minor}.{found.patch}")
         await nc.jetstream().account_info()
     except (NatsError, OSError, TimeoutError) as error:
-        raise ServerUnreachable(f"no nats-server with JetStream can be used at {url}: {error}") from error
+        raise ServerUnreachable(f"no nats-server with JetStream can be used at {shown(url)}: {error}") from error
     finally:
         await nc.close()

@@ -11,7 +11,7 @@ from nats.aio.client import Client as Connection
 from nats.errors import Error as NatsError
 
 from nexus.cli import session
-from nexus.connection import CannotConnect, connect
+from nexus.connection import CannotConnect, connect, shown
 from nexus.nats_binary import BinaryMissing, checked_binary, find_binary
 from nexus.ports import port_is_free
 from nexus.system_folder import running_system
@@ -117,7 +117,9 @@ def _version(nc: Connection, located: Settings) -> Finding:
     except ServerTooOld as error:
         return Finding("connection", False, str(error), "upgrade that nats-server")
     found = nc.connected_server_version
-    return Finding("connection", True, f"{located.nats_url}, nats-server {found.major}.{found.minor}.{found.patch}")
+    return Finding(
+        "connection", True, f"{shown(located.nats_url or '')}, nats-server {found.major}.{found.minor}.{found.patch}"
+    )
 
 
 async def _streams(nc: Connection) -> AsyncIterator[Finding]:

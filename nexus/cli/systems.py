@@ -170,6 +170,7 @@ async def _status(chosen: "Settings") -> dict[str, Any]:
     from nexus.cli import session
     from nexus.cli.errors import NothingRuns
     from nexus.client import Client
+    from nexus.connection import shown
     from nexus.system_folder import running_system
 
     located, found = session.located(chosen), running_system(chosen.data)
@@ -181,7 +182,7 @@ async def _status(chosen: "Settings") -> dict[str, Any]:
         agents = Counter(one.status for one in await client.agents())
         letters, end = len(await client.dead_letters()), await client.end()
     return {
-        "nats_url": located.nats_url,
+        "nats_url": shown(located.nats_url or ""),
         "pid": found.pid if found else None,
         "ready": all(service["ready"] for service in services.values()),
         "services": services,

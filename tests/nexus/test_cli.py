@@ -126,6 +126,14 @@ def test_a_server_that_is_not_there_is_named(said: Said) -> None:
     assert said.error() == f"nexus: no nats-server can be used at {url}: nothing answers there"
 
 
+def test_a_password_in_an_address_is_not_repeated(said: Said) -> None:
+    port = free_port()
+
+    assert said.by("project", "list", "--server", f"nats://ada:lovelace@127.0.0.1:{port}") == NO_CONNECTION
+
+    assert said.error() == f"nexus: no nats-server can be used at nats://127.0.0.1:{port}: nothing answers there"
+
+
 def test_a_folder_that_cannot_be_made_is_named(folder: Path, said: Said) -> None:
     (folder / "file").write_text("")
 
