@@ -71,11 +71,18 @@ def _name(host: str) -> str:
         return ""
 
 
+def _place(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
 def _own_pages_only(scope: Scope, headers: Headers) -> Any:
     if scope["method"] in SAFE:
         return None
     origin = headers.get("origin")
-    foreign = origin is not None and urlsplit(origin).netloc != headers.get("host", "")
+    foreign = origin is not None and _place(origin) != headers.get("host", "")
     if foreign or headers.get("sec-fetch-site") in FOREIGN:
         return problem(403, "web pages of other sites may not send commands", code="foreign_page")
     return None
