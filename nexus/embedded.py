@@ -284,8 +284,9 @@ class _Inside:
         return os.getpid()
 
     async def close(self) -> None:
-        for name in _agents_first(self._running):
-            await self.stop(name)
+        async with AsyncExitStack() as stack:  # whatever goes wrong with one, the others are stopped
+            for name in reversed(_agents_first(self._running)):
+                stack.push_async_callback(self.stop, name)
 
 
 def _agents_first(names: Iterable[str]) -> list[str]:

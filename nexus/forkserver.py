@@ -173,7 +173,7 @@ def _serve(order: dict[str, Any]) -> int:
         # FastStream says that it has started before its broker has; one that fails later must not look alive.
         return await watched(counter) or _broken(server)
 
-    server.on_tick = on_tick  # type: ignore[method-assign]
+    server.on_tick = on_tick  # type: ignore[method-assign]  # uvicorn has no other way to hear of it
     server.run()
     return 0 if server.started and not _broken(server) else 3
 

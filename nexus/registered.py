@@ -61,7 +61,7 @@ def capabilities(name: str, worker: Any) -> tuple[str, ...]:
 def _method(worker: Any, names: Iterable[str], *, callable_too: bool) -> Work | None:
     for name in names:
         if callable(found := getattr(worker, name, None)):
-            return found  # type: ignore[no-any-return]
+            return found  # type: ignore[no-any-return]  # any callable will do
     return worker if callable_too and callable(worker) else None
 
 
@@ -96,7 +96,7 @@ async def _at_home(work: Work, task: dict[str, Any], home: asyncio.AbstractEvent
 
 
 def _is_async(work: Work) -> bool:
-    return inspect.iscoroutinefunction(work) or inspect.iscoroutinefunction(getattr(work, "__call__", None))  # noqa: B004
+    return inspect.iscoroutinefunction(work) or inspect.iscoroutinefunction(getattr(work, "__call__", None))  # noqa: B004  not whether, but what
 
 
 def described(job: Job) -> dict[str, Any]:

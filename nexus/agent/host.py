@@ -5,7 +5,7 @@ import logging
 import signal
 import sys
 from collections.abc import Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any, Self
 
 from nats.aio.client import Client
@@ -30,7 +30,7 @@ from shared.streams import TASKS
 
 GRACE = 30.0
 """Seconds that a stopping agent has to finish what is in hand."""
-FLUSH = 5.0
+FLUSH = 5
 PATIENCE = 600.0  # an agent may be started before everything else
 
 log = logging.getLogger("nexus.agent")
@@ -131,10 +131,11 @@ class AgentHost:
             await asyncio.to_thread(telemetry.shutdown, f"agent-{place.agent.name}")
         self._places, self._outbox = [], None
         if self._nc and self._own:
-            if self._nc.is_connected:
-                await self._nc.flush()
-            await self._nc.close()
-            self._nc = None
+            nc, self._nc = self._nc, None
+            if nc.is_connected:
+                with suppress(NatsError, TimeoutError):  # a server that says nothing any more keeps nobody
+                    await nc.flush(FLUSH)
+            await nc.close()
 
     def trouble(self) -> str:
         """Return why assignments do not reach an agent; empty if they do."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from nats.aio.client import Client
+from nats.errors import FlushTimeoutError
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
@@ -458,6 +459,24 @@ async def test_a_program_that_waits_for_a_server_can_be_told_to_stop_and_says_on
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def test_a_server_that_says_nothing_any_more_keeps_no_agent_from_leaving(
+    coordinator: Coordinator, hosted: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = worker()
+    agent.task("work")(lambda _: None)
+    host = await hosted(agent)
+    nc = host._nc
+    assert nc
+
+    async def silence(_: int) -> None:
+        raise FlushTimeoutError
+
+    monkeypatch.setattr(nc, "flush", silence)
+    await host.stop()
+
+    assert nc.is_closed
 
 
 async def test_what_is_not_done_within_the_grace_is_given_up_in_silence(

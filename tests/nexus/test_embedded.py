@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import nexus.embedded
 from nexus.agent import Agent, AgentHost
 from nexus.embedded import CORE, ServiceFailed, System, SystemRunning, embedded
 from nexus.ports import PortInUse, free_port, port_is_free
@@ -196,6 +197,25 @@ async def test_services_inside_a_program_are_up_at_once_and_keep_quiet(
 
     assert capfd.readouterr() == ("", "")
     assert "connection" in (settings.data / "logs" / "embedded.log").read_text()
+
+
+async def test_a_service_that_fails_to_stop_leaves_no_other_running(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, stopped = nexus.embedded._Inside.stop, list[str]()
+
+    async def stop(self: nexus.embedded._Inside, name: str) -> None:
+        await plain(self, name)
+        stopped.append(name)
+        if name == "planner":
+            raise RuntimeError("it does not want to")
+
+    monkeypatch.setattr(nexus.embedded._Inside, "stop", stop)
+    with pytest.raises(RuntimeError, match="does not want to"):
+        async with embedded(settings, services=CORE):
+            pass
+
+    assert sorted(stopped) == sorted(CORE)
 
 
 async def test_a_service_that_does_not_start_is_named_with_the_end_of_its_log(settings: Settings) -> None:
