@@ -52,7 +52,8 @@ class Reporter:
         self._runtime, self._mapper = runtime, EventMapper()
         self._alerts = Repository(runtime.log, Alert)
         self._dead_letters = 0
-        self._told = -1
+        self._told = (-1, 0)
+        """Place in the log and dead letters of the last report."""
         self.projection = Projection(
             runtime.log, "performance", Performance, self._fold, snapshots=runtime.snapshots, version=FOLD
         )
@@ -79,9 +80,9 @@ class Reporter:
         while True:
             self._dead_letters = (await self._runtime.js.stream_info(DEAD)).state.messages
             found = self.current()
-            if self._told != self.projection.position:
+            if self._told != (found["position"], found["dead_letters"]):
                 await self._runtime.snapshots.save(REPORT, Snapshot(FOLD, found["position"], 0, found))
-                self._told = found["position"]
+                self._told = found["position"], found["dead_letters"]
             await self._watch(found)
             await asyncio.sleep(EVERY)
 

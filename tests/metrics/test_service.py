@@ -68,13 +68,23 @@ async def test_a_restart_counts_nothing_twice(nc: Client, settings: Settings) ->
     assert found["tasks"]["done"] == 2
 
 
-async def test_a_dead_letter_raises_an_alert(nc: Client, settings: Settings) -> None:
+async def test_a_dead_letter_raises_an_alert_and_each_further_one_is_counted(nc: Client, settings: Settings) -> None:
+    async def counted(letters: int, position: int) -> None:
+        while True:
+            kept = await Snapshots(nc, "metrics").load("report")
+            if kept and kept.sequence >= position and kept.state["dead_letters"] == letters:
+                return
+            await asyncio.sleep(0.05)
+
     async with running(create, settings):
         await nc.jetstream().publish("nexus.dead.nexus.commands.planner.nosuch", b"{}")
 
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(15):
             while not (alerts := await EventLog(nc, "metrics").read("dead_letters")):
                 await asyncio.sleep(0.05)
+            await counted(1, alerts[0].id)  # from here on, nothing more happens in the log
+            await nc.jetstream().publish("nexus.dead.nexus.commands.planner.nosuch", b"{}")
+            await counted(2, alerts[0].id)
 
     assert alerts[0].topic == "metrics.alert.alert_raised"
 
