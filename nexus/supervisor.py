@@ -19,6 +19,8 @@ from shared.settings import Settings
 
 PAUSES = (0.0, 0.2, 1.0, 5.0, 15.0)
 """Seconds before a service that died is started again."""
+REST = 0.5
+"""Seconds before a fork server that died is started again, so that one which cannot live costs little."""
 CALM = 20.0
 """Seconds alive after which earlier deaths are forgotten."""
 PATIENCE = 30.0
@@ -192,6 +194,9 @@ class Supervisor:
         """The fork server itself has died, and the services with it: start all of them again."""
         for process in self.processes.values():
             self._gone(process)
+        await asyncio.sleep(REST)
+        if self.closing:
+            return
         await self.prepare()
         for process in self.processes.values():
             if process.wanted:
