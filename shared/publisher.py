@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
 from eventsourcing.persistence import OperationalError
 from nats.aio.client import Client
@@ -186,8 +185,3 @@ def envelope(event: CloudEvent, traceparent: str | None) -> tuple[bytes, dict[st
         if traceparent != event.traceparent:
             event = replace(event, traceparent=traceparent)
     return encode(event), headers
-
-
-def new_id() -> str:
-    """Return a new id for a message."""
-    return uuid4().hex

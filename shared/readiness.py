@@ -79,6 +79,16 @@ class Readiness:
         await AsgiResponse(b"alive", status_code=200, headers={"content-type": "text/plain"})(scope, receive, send)
 
 
+class Page:
+    """An ASGI application at one address; starlette would take a plain method for a handler of requests."""
+
+    def __init__(self, page: Asgi) -> None:
+        self._page = page
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._page(scope, receive, send)
+
+
 def metrics_page(registry: CollectorRegistry) -> Asgi:
     """Return the page that Prometheus reads."""
 

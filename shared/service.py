@@ -228,7 +228,7 @@ class Frame:
         for close in self._parts.closing:
             try:
                 await close()
-            except Exception:
+            except Exception:  # one part that cannot close must not keep the others from it
                 log.exception("%s: closing", self.name)
         await self._log.close()
         for task in self._tasks:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -15,7 +14,7 @@ from services.agents.database import database
 from services.agents.frontend import frontend
 from services.agents.tester import tester
 from shared import logs
-from shared.readiness import Asgi, Readiness, metrics_page
+from shared.readiness import Page, Readiness, metrics_page
 from shared.settings import Settings
 
 GRACE = 6.0
@@ -45,13 +44,3 @@ def create(settings: Settings | None = None) -> Starlette:
 
     pages = {"/healthz": ready.healthz, "/readyz": ready.readyz, "/metrics": metrics_page(registry)}
     return Starlette(routes=[Route(path, Page(page)) for path, page in pages.items()], lifespan=lifespan)
-
-
-class Page:
-    """An ASGI application at one address; starlette would take a plain method for a handler of requests."""
-
-    def __init__(self, page: Asgi) -> None:
-        self._page = page
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._page(scope, receive, send)

@@ -13,7 +13,7 @@ from contracts.coordinator import ENDED, Consequences, Dispatch, TaskRetried, Ta
 from contracts.envelope import decode
 from services.coordinator.assignments import Outgoing, assignment, withdrawal
 from services.coordinator.domain import Execution
-from services.coordinator.domain.clocks import task_wakeups, wakeups
+from services.coordinator.domain.clocks import task_wakeups
 from services.coordinator.domain.state import Status, TaskState
 from services.coordinator.vitals import Attempt, Vitals
 from shared.delivery import OUTAGE
@@ -198,7 +198,8 @@ class Conductor:
             )
         else:
             heard = self._heard(execution, execution.active)
-            outcome.wakeup = min((at for at, _ in wakeups(execution, heard)), default=None)
+            look = execution.next_wakeup(heard)
+            outcome.wakeup = look[0] if look else None
         return outcome
 
     async def _carry_out(self, project: str, change: Change[Outcome[R]], traceparent: str | None) -> None:

@@ -27,7 +27,7 @@ from shared.eventlog import EventLog
 from shared.loops import Loops
 from shared.metrics import Meter
 from shared.projection import Projection
-from shared.readiness import Asgi, NotReady, Readiness, connected, metrics_page, streams_exist
+from shared.readiness import Asgi, NotReady, Page, Readiness, connected, metrics_page, streams_exist
 from shared.settings import Settings
 from shared.streams import EVENTS, INBOX, OUTCOMES
 
@@ -79,16 +79,6 @@ def _pages(life: "Life") -> list[Route | Mount]:
 
 async def _dashboard(_: Any) -> FileResponse:
     return FileResponse(STATIC / "index.html")
-
-
-class Page:
-    """An ASGI application at one address; starlette would take a plain method for a handler of requests."""
-
-    def __init__(self, page: Asgi) -> None:
-        self._page = page
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._page(scope, receive, send)
 
 
 class Life:

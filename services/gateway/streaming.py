@@ -154,7 +154,7 @@ async def _pump(source: AsyncGenerator[bytes], waiting: asyncio.Queue[bytes | No
         async with aclosing(source):
             async for message in source:
                 await waiting.put(message)
-    except Exception:
+    except Exception:  # whatever it was, the reader must be told that nothing more comes
         log.exception("a stream of events breaks off; its reader may connect again and go on")
     await waiting.put(None)
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 from zlib import crc32
 
 from eventsourcing.persistence import OperationalError
@@ -20,7 +21,7 @@ from starlette.routing import Route
 
 from nexus.agent import Agent, AgentHost, Job, TaskFailed
 from nexus.connection import connect
-from shared.publisher import Publisher, new_id
+from shared.publisher import Publisher
 from shared.settings import Settings
 from tests.chaos.workload import BUILD, SHIP
 
@@ -40,7 +41,7 @@ class Diary:
     async def note(self, job: Job) -> None:
         """Return once it is written down, however long the server is away."""
         subject = f"{PREFIX}.{job.id}.{job.kind}.{os.getpid()}"
-        headers = {"Nats-Msg-Id": new_id()}
+        headers = {"Nats-Msg-Id": uuid4().hex}
         while True:
             try:
                 await self._publisher.store(subject, b"", headers)
